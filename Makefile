@@ -1,0 +1,43 @@
+# make       the environment, then the digits clustered, scored and drawn in output/
+# make test  everything that CI checks
+# make lab   the notebooks in JupyterLab
+PYTHON ?= $(shell command -v python3.11 || echo python3)
+BIN := .venv/bin
+
+.PHONY: run test lab export readme figures
+
+run: .venv/ready output/pixels/scores.json
+	$(BIN)/mnist_cluster --out output
+
+output/pixels/scores.json: $(wildcard mnist_clustering/*.py) | .venv/ready
+	$(BIN)/mnist_cluster --features pixels --out output/pixels
+
+# uv installs in seconds what pip takes minutes for
+.venv/ready: settings.ini setup.py
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[dev]'
+	touch $@
+
+test: .venv/ready
+	$(MAKE) export readme
+	git diff --stat -- nbs mnist_clustering README.md
+	test -z "$$(git status --porcelain -- nbs mnist_clustering README.md)" # what is committed is what the notebooks make
+	$(BIN)/nbdev_test --n_workers 2 --do_print --timing
+	$(BIN)/pytest tests
+
+# the notebooks are the source: the package and the README are made from them
+export: .venv/ready
+	$(BIN)/nbdev_export
+	$(BIN)/nbdev_clean
+
+readme: .venv/ready
+	$(BIN)/python docs/readme.py
+
+lab: .venv/ready
+	$(BIN)/jupyter lab nbs
+
+# the five-seed table of the README, about 40 minutes
+figures: .venv/ready
+	$(BIN)/python bench/figures.py

@@ -1,0 +1,181 @@
+"The console commands, end to end, as a person would run them."
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import BIN
+
+import mnist_clustering
+from mnist_clustering.cli import first_digits
+
+LIMIT = 2100
+WRITTEN = {'scores.json', 'labels.csv', 'cluster_map.png', 'elbow.png', 'confusion.png', 'suspicious.png', 'suspicious.csv', 'report.html', 'clusters'}
+
+
+def names(folder): return {path.name for path in folder.iterdir()}
+
+
+def refused(ended, *words):
+    "One sentence on the error stream, no traceback, and an exit code that says so."
+    assert ended.returncode != 0
+    said = [line for line in ended.stderr.splitlines() if line.strip()]
+    assert len(said) == 1, ended.stderr
+    assert all(word in said[0] for word in words), said[0]
+
+
+@pytest.fixture(scope='module')
+def clustered(run, tmp_path_factory):
+    out = tmp_path_factory.mktemp('clustered') / 'output'
+    ended = run('mnist_cluster', '--limit', LIMIT, '--out', out)
+    assert ended.returncode == 0, ended.stderr
+    return out, ended.stdout, ended.stderr
+
+
+def test_cluster_writes_everything(clustered):
+    out, said, progress = clustered
+    assert names(out) == WRITTEN
+    assert names(out / 'clusters') == {f'cluster_{i}.png' for i in range(10)}
+    assert 'macro purity' in said and 'names frozen' in said and str(out) in said
+    assert not progress, 'progress is for terminals only'
+
+
+def test_scores(clustered):
+    scores = json.loads((clustered[0] / 'scores.json').read_text())
+    assert {key: scores[key] for key in ('features', 'network', 'clusterer', 'n_clusters', 'seed', 'n')} == dict(
+        features='cnn', network='fast', clusterer='kmeans', n_clusters=10, seed=0, n=LIMIT)
+    assert .8 < scores['cnn_test_accuracy'] <= 1
+    for part in ('train', 'test', 'all'):
+        assert set(scores[part]) == {'accuracy', 'nmi', 'ari', 'purity', 'macro_purity', 'coverage'}
+        assert .6 < scores[part]['accuracy'] <= scores[part]['purity'] + 1e-9 and scores[part]['coverage'] == 1
+    assert set(scores['seconds']) == {'train', 'features', 'cluster', 'total'}
+    assert scores['precision'] in ('float32', 'mixed_bfloat16') and 'scikit-learn' in scores['versions']
+
+
+def test_labels_agree_with_the_scores(clustered):
+    table = pd.read_csv(clustered[0] / 'labels.csv')
+    scores = json.loads((clustered[0] / 'scores.json').read_text())
+    assert list(table.columns) == ['index', 'split', 'cluster', 'digit', 'label']
+    assert table.split.value_counts().to_dict() == {'train': LIMIT - LIMIT // 7, 'test': LIMIT // 7}
+    for part in ('train', 'test'):
+        rows = table[table.split == part]
+        assert (rows.digit == rows.label).mean() == pytest.approx(scores[part]['accuracy'])
+    suspects = pd.read_csv(clustered[0] / 'suspicious.csv')
+    assert len(suspects) == (table.digit != table.label).sum()
+    assert suspects.suspicion.is_monotonic_decreasing
+
+
+def test_report_stands_alone(clustered):
+    page = (clustered[0] / 'report.html').read_text()
+    assert page.count('<img') == page.count('src="data:image/png;base64,') == 4 + 10
+    assert not re.search(r'(src|href)="(?!data:)', page)
+
+
+def test_same_seed_same_bytes(run, clustered, tmp_path):
+    ended = run('mnist_cluster', '--limit', LIMIT, '--out', tmp_path / 'again', '--fresh')
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / 'again/labels.csv').read_bytes() == (clustered[0] / 'labels.csv').read_bytes()
+
+
+def test_a_second_run_replaces_the_first_whole(run, clustered, tmp_path):
+    out = shutil.copytree(clustered[0], tmp_path / 'output')
+    ended = run('mnist_cluster', '--limit', LIMIT, '--out', out, '--n_clusters', 3, '--features', 'pixels')
+    assert ended.returncode == 0, ended.stderr
+    assert names(out) == WRITTEN and len(names(out / 'clusters')) == 3
+    scores = json.loads((out / 'scores.json').read_text())
+    assert (scores['cnn_test_accuracy'], scores['network'], scores['n_clusters']) == (None, None, 3)
+
+
+def test_auto_finds_a_number(run, tmp_path):
+    ended = run('mnist_cluster', '--limit', LIMIT, '--out', tmp_path, '--n_clusters', 'auto')
+    assert ended.returncode == 0, ended.stderr
+    assert 8 <= json.loads((tmp_path / 'scores.json').read_text())['n_clusters'] <= 12
+
+
+def test_a_handful_of_digits(run, tmp_path):
+    ended = run('mnist_cluster', '--limit', 14, '--out', tmp_path, '--features', 'pixels')
+    assert ended.returncode == 0, ended.stderr
+    assert len(names(tmp_path / 'clusters')) == 10
+
+
+@pytest.mark.parametrize('option, value, words', [
+    ('--limit', 0, ['--limit must be from 14', '0']), ('--limit', -7, ['--limit']), ('--limit', 70_001, ['--limit']),
+    *[('--n_clusters', value, ['--n_clusters must be auto or a number from 2 to', str(value)]) for value in (0, 1, -3, 70_000, 'many')],
+    ('--seed', -1, ['--seed must be']), ('--features', 'smell', ['--features must be']), ('--network', 'slow', ['network must be one of']), ('--clusterer', 'magic', ['--clusterer must be'])])
+def test_bad_values_are_refused_in_one_sentence(run, clustered, tmp_path, option, value, words):
+    out = shutil.copytree(clustered[0], tmp_path / 'output')
+    limit = () if option == '--limit' else ('--limit', LIMIT)
+    refused(run('mnist_cluster', '--out', out, *limit, option, value), *words)
+    assert names(out) == WRITTEN
+
+
+def test_a_folder_that_cannot_be_written(run, tmp_path):
+    (tmp_path / 'file').write_text('in the way')
+    refused(run('mnist_cluster', '--limit', LIMIT, '--out', tmp_path / 'file'), 'file')
+    refused(run('mnist_cluster', '--limit', LIMIT, '--out', '/proc/output'), '/proc/output')
+
+
+def test_a_cache_that_cannot_be_written(run, tmp_path):
+    refused(run('mnist_cluster', '--limit', LIMIT, '--out', tmp_path, MNIST_CLUSTERING_CACHE='/proc/cache'), '/proc/cache')
+    assert names(tmp_path) == set()
+
+
+def test_a_full_disk_leaves_the_last_results(clustered, run, tmp_path):
+    "A limit of 32 KiB a file stands for the full disk: writing fails in the middle in the same way."
+    out = shutil.copytree(clustered[0], tmp_path / 'output')
+    command = f'ulimit -f 32; exec "$0" --limit {LIMIT} --out "$1" --n_clusters 4'
+    ended = subprocess.run(['bash', '-c', command, BIN / 'mnist_cluster', out], capture_output=True, text=True)
+    refused(ended, 'File too large')
+    assert names(out) == WRITTEN and len(names(out / 'clusters')) == 10
+
+
+@pytest.mark.parametrize('damage', ['missing', 'truncated', 'flipped', 'altered'])
+def test_damaged_mnist(tmp_path, damage):
+    "A copy of the package whose data came to harm."
+    package = shutil.copytree(Path(mnist_clustering.__file__).parent, tmp_path / 'mnist_clustering')
+    data = package / 'data/mnist.npz'
+    if damage == 'missing': data.unlink()
+    if damage == 'truncated': data.write_bytes(data.read_bytes()[:1_000_000])
+    if damage == 'flipped': data.write_bytes(data.read_bytes()[:5000] + b'?' + data.read_bytes()[5001:])
+    if damage == 'altered':
+        arrays = dict(np.load(data))
+        arrays['y_test'] = arrays['y_test'][::-1]
+        np.savez_compressed(data, **arrays)
+    command = 'import sys; from mnist_clustering.cli import mnist_cluster; mnist_cluster(limit=100, features="pixels", out="out")'
+    refused(subprocess.run([sys.executable, '-c', command], cwd=tmp_path, capture_output=True, text=True), 'mnist.npz', 'install mnist_clustering again')
+
+
+def test_help_names_every_option(run):
+    for command, options in {'mnist_features': '--network --seed --out --limit --fresh --csv',
+                             'mnist_cluster': '--features --network --clusterer --n_clusters --out --seed --limit --fresh'}.items():
+        ended = run(command, '--help')
+        assert ended.returncode == 0 and all(option in ended.stdout for option in options.split())
+
+
+def test_features_command(run, tmp_path):
+    ended = run('mnist_features', '--limit', LIMIT, '--out', tmp_path, '--csv')
+    assert ended.returncode == 0, ended.stderr
+    assert names(tmp_path) == {'features.npy', 'features.csv', 'cnn.keras'}
+    features = np.load(tmp_path / 'features.npy')
+    assert features.shape == (LIMIT, 128) and features.dtype == np.float32
+    table = pd.read_csv(tmp_path / 'features.csv', index_col='index')
+    train, test = first_digits(LIMIT)
+    assert (table.label == (train + test).labels).all()
+    np.testing.assert_allclose(table.drop(columns='label').to_numpy(), features, rtol=1e-5)
+    said = keras.models.load_model(tmp_path / 'cnn.keras').predict(test.images[..., None] / np.float32(255), verbose=0).argmax(axis=1)
+    assert (said == test.labels).mean() > .8
+
+
+def test_clear_cache(run, tmp_path):
+    made = run('mnist_cluster', '--limit', 100, '--out', tmp_path, MNIST_CLUSTERING_CACHE=str(tmp_path / 'cache'))
+    assert made.returncode == 0, made.stderr
+    assert any((tmp_path / 'cache').glob('cnn-*.npz'))
+    ended = run('mnist_clear_cache', MNIST_CLUSTERING_CACHE=str(tmp_path / 'cache'))
+    assert ended.returncode == 0 and 'MB' in ended.stdout
+    assert not (tmp_path / 'cache').exists()

@@ -1,0 +1,44 @@
+"scikit-learn's own checks of what calls itself an estimator. Each exception is named, with its reason."
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.utils.estimator_checks import check_estimator
+
+from mnist_clustering.features import CnnFeatures
+
+# These checks fit tables of one to ten columns, which are no images: CnnFeatures refuses them, as it should.
+# OnTables, below, draws the tables as images and so runs the same checks on what comes after the refusal.
+NO_IMAGES = '''check_fit_score_takes_y check_estimators_overwrite_params check_dont_overwrite_parameters check_estimators_fit_returns_self
+    check_readonly_memmap_input check_n_features_in_after_fitting check_positive_only_tag_during_fit check_estimators_dtypes check_dtype_object
+    check_pipeline_consistency check_estimators_nan_inf check_estimators_pickle check_f_contiguous_array_estimator
+    check_transformer_data_not_an_array check_transformer_general check_methods_sample_order_invariance
+    check_methods_subset_invariance check_fit2d_1sample check_fit2d_1feature check_dict_unchanged check_fit_idempotent check_fit_check_is_fitted
+    check_n_features_in check_fit2d_predict1d'''.split()
+
+
+class OnTables(CnnFeatures):
+    "Draws each row of a small table as the first pixels of an image."
+    def _rows(self, X): return X
+
+    def _pixels(self, X):
+        pixels = np.zeros((len(X), 784), np.float32)
+        pixels[:, :np.shape(X)[1]] = 1 / (1 + np.exp(-np.asarray(X, float)))
+        return pixels.reshape(-1, 28, 28, 1)
+
+
+@pytest.mark.parametrize('network', ['fast', 'simple'])
+def test_cnn_features(network):
+    check_estimator(CnnFeatures(network, epochs=1), expected_failed_checks=dict.fromkeys(NO_IMAGES, 'feeds tables that are no images'), on_skip=None)
+
+
+def test_cnn_features_on_tables():
+    check_estimator(OnTables(epochs=1), on_skip=None, expected_failed_checks={
+        'check_methods_sample_order_invariance': 'asks for equality to 1e-9, but float32 sums differ by 1e-7 with the place in the batch'})
+
+
+def test_no_exception_is_named_in_vain():
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        results = check_estimator(CnnFeatures(epochs=1), on_fail=None, on_skip=None)
+    assert {result['check_name'] for result in results if result['status'] == 'failed'} == set(NO_IMAGES)
