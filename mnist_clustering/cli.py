@@ -6,7 +6,7 @@
 __all__ = ['PAGE', 'one_sentence', 'first_digits', 'make_points', 'mnist_features', 'all_scores', 'draw_all', 'score_table',
            'write_report', 'check_n_clusters', 'mnist_cluster', 'mnist_clear_cache']
 
-# %% ../nbs/10_cli.ipynb #594937d9
+# %% ../nbs/10_cli.ipynb #d861a578
 import json
 import sys
 from base64 import b64encode
@@ -29,7 +29,7 @@ from .evaluation import map_clusters, name_digits, plot_confusion, score, suspic
 from .features import CnnFeatures, plot_map
 from .kmeans import best_n_clusters, elbow, plot_elbow, show_cluster
 
-# %% ../nbs/10_cli.ipynb #40c07d8b
+# %% ../nbs/10_cli.ipynb #302f45ed
 def one_sentence(
     command # a function that call_parse will make a console command of
 ): # the same, leaving with exit code 1 where it would raise ValueError or OSError
@@ -41,7 +41,7 @@ def one_sentence(
         except OSError as error: sys.exit(f'{command.__name__}: {error}; nothing written before is lost: make room there or make it writable, then run this again')
     return wrapped
 
-# %% ../nbs/10_cli.ipynb #2dead591
+# %% ../nbs/10_cli.ipynb #56ed813b
 def first_digits(
     limit: int # how many digits in all
 ) -> tuple[Digits, Digits]: # training and test part
@@ -50,7 +50,7 @@ def first_digits(
     train, test = load_mnist()
     return train[:limit - limit // 7], test[:limit // 7]
 
-# %% ../nbs/10_cli.ipynb #4db5fc4b
+# %% ../nbs/10_cli.ipynb #e2f4f0ba
 def make_points(
     train: Digits, # what the network learns from
     test: Digits, # what it has never seen
@@ -68,7 +68,7 @@ def make_points(
     points = np.concatenate([cnn.transform(train.images), cnn.transform(test.images)])
     return points, cnn, dict(train=float(cnn.history_['seconds']), features=perf_counter() - start)
 
-# %% ../nbs/10_cli.ipynb #bd56f6e1
+# %% ../nbs/10_cli.ipynb #f7c6b1b4
 @call_parse
 @one_sentence
 def mnist_features(
@@ -91,9 +91,9 @@ def mnist_features(
             table = pd.DataFrame(points, columns=cnn.get_feature_names_out())
             table.insert(0, 'label', (train + test).labels)
             table.to_csv(part / 'features.csv', index_label='index')
-    print(f'{len(points):,} x {points.shape[1]} features of the {network} network ({cnn.score(test.images, test.labels):.2%} of the test digits right) are in {out.name}/')
+    print(f'{len(points):,} x {points.shape[1]} features of the {network} network ({cnn.score(test.images, test.labels):.2%} of the test digits right) are in {out}')
 
-# %% ../nbs/10_cli.ipynb #5bc88905
+# %% ../nbs/10_cli.ipynb #fb52bfff
 def all_scores(
     train: Digits, # named the clusters
     test: Digits, # were not seen before
@@ -105,7 +105,7 @@ def all_scores(
     parts = {'train': (train.labels, clusters[:n]), 'test': (test.labels, clusters[n:]), 'all': ((train + test).labels, clusters)}
     return {name: score(*part, names) for name, part in parts.items()}
 
-# %% ../nbs/10_cli.ipynb #60c116fa
+# %% ../nbs/10_cli.ipynb #c006cb1a
 def draw_all(
     folder: Path, # to write to
     digits: Digits, # all of them
@@ -131,7 +131,7 @@ def draw_all(
     for cluster in np.unique(clusters[clusters >= 0]):
         save(show_cluster(digits.images, digits.labels, clusters, cluster), f'clusters/cluster_{cluster}.png')
 
-# %% ../nbs/10_cli.ipynb #290f1af1
+# %% ../nbs/10_cli.ipynb #9e6acc5e
 def score_table(
     scores: dict # as in scores.json
 ) -> pd.DataFrame: # three rows
@@ -142,7 +142,7 @@ def score_table(
         'this run': [percent(value) for value in (scores['all']['macro_purity'], scores['test']['accuracy'], scores['cnn_test_accuracy'])],
     }, index=[f"macro purity, all {scores['n']:,} digits", 'accuracy, test digits, names frozen', 'the network itself, test digits'])
 
-# %% ../nbs/10_cli.ipynb #42983050
+# %% ../nbs/10_cli.ipynb #9672c7de
 PAGE = '''<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>
 <style>body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222 }}
@@ -152,7 +152,7 @@ th:first-child {{ text-align: left }} img {{ max-width: 100% }} figure {{ margin
 <body><h1>{title}</h1>{tables}{pictures}<h2>The clusters</h2><div class="walls">{walls}</div><h2>scores.json</h2><pre>{scores}</pre></body></html>
 '''
 
-# %% ../nbs/10_cli.ipynb #44dcc970
+# %% ../nbs/10_cli.ipynb #b9d9b9f0
 def write_report(
     folder: Path, # with the pictures; report.html is written there
     scores: dict # as in scores.json
@@ -170,7 +170,7 @@ def write_report(
         walls=''.join(figure(path, path.stem.replace('_', ' ')) for path in sorted((folder / 'clusters').glob('*.png'), key=lambda path: int(path.stem[8:]))),
         scores=escape(json.dumps(scores, indent=1))), encoding='utf-8')
 
-# %% ../nbs/10_cli.ipynb #3eb7716c
+# %% ../nbs/10_cli.ipynb #251699ad
 def check_n_clusters(
     text: str, # what the person wrote
     n: int # how many digits there are to cluster
@@ -179,7 +179,7 @@ def check_n_clusters(
     if text != 'auto' and not (text.isdecimal() and 2 <= int(text) <= n):
         raise ValueError(f'--n_clusters must be auto or a number from 2 to {n:,}, not {text}')
 
-# %% ../nbs/10_cli.ipynb #aeb99e66
+# %% ../nbs/10_cli.ipynb #e969bb38
 @call_parse
 @one_sentence
 def mnist_cluster(
@@ -221,7 +221,7 @@ def mnist_cluster(
         write_report(part, scores)
     print(score_table(scores), f'Everything is in {out}; open {out / "report.html"} first.', sep='\n')
 
-# %% ../nbs/10_cli.ipynb #9be20e9b
+# %% ../nbs/10_cli.ipynb #e7838ab7
 @call_parse
 @one_sentence
 def mnist_clear_cache():
