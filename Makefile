@@ -38,6 +38,6 @@ readme: .venv/ready
 lab: .venv/ready
 	$(BIN)/jupyter lab nbs
 
-# the five-seed table of the README, about 40 minutes
+# the five-seed table of the README, about an hour on two cores
 figures: .venv/ready
 	$(BIN)/python bench/figures.py
