@@ -12,6 +12,8 @@ for cell in notebook.cells:
     if re.match(r'#\|\s*echo: false', cell.source): cell.metadata.tags = ['output only']
     cell.source = re.sub(r'^#\|.*\n', '', cell.source, flags=re.M)
 
+notebook.metadata.language_info = dict(name='python')
+
 config = Config(TagRemovePreprocessor=dict(enabled=True, remove_input_tags=['output only']))
 text, resources = MarkdownExporter(config=config).from_notebook_node(notebook, {'output_files_dir': 'nbs/images'})
 text = re.sub(r'\]\((\d\d\w*\.ipynb)', r'](nbs/\1', text)
