@@ -6,11 +6,16 @@ BIN := .venv/bin
 
 .PHONY: run test lab export readme figures
 
-run: .venv/ready output/pixels/scores.json
-	$(BIN)/mnist_cluster --out output
+run: .venv/ready output/pixels/scores.json output/dbscan/scores.json output/ward/scores.json
+	$(BIN)/mnist_cluster --n_clusters auto --out output
+	$(BIN)/mnist_scores output output/dbscan output/ward output/pixels
 
-output/pixels/scores.json: $(wildcard mnist_clustering/*.py) | .venv/ready
-	$(BIN)/mnist_cluster --features pixels --out output/pixels
+output/%/scores.json: $(wildcard mnist_clustering/*.py) | .venv/ready
+	$(BIN)/mnist_cluster $(OPTIONS) --out output/$*
+
+output/pixels/scores.json: OPTIONS = --features pixels
+output/dbscan/scores.json: OPTIONS = --clusterer dbscan
+output/ward/scores.json: OPTIONS = --clusterer ward --n_clusters auto
 
 # uv installs in seconds what pip takes minutes for
 .venv/ready: settings.ini setup.py

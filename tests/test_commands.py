@@ -52,7 +52,7 @@ def test_scores(clustered):
         features='cnn', network='fast', clusterer='kmeans', n_clusters=10, seed=0, n=LIMIT)
     assert .8 < scores['cnn_test_accuracy'] <= 1
     for part in ('train', 'test', 'all'):
-        assert set(scores[part]) == {'accuracy', 'nmi', 'ari', 'purity', 'macro_purity', 'coverage'}
+        assert set(scores[part]) == {'accuracy', 'nmi', 'ari', 'purity', 'macro_purity', 'coverage', 'accuracy_without_noise', 'accuracy_noise_assigned'}
         assert .6 < scores[part]['accuracy'] <= scores[part]['purity'] + 1e-9 and scores[part]['coverage'] == 1
     assert set(scores['seconds']) == {'train', 'features', 'cluster', 'total'}
     assert scores['precision'] in ('float32', 'mixed_bfloat16') and 'scikit-learn' in scores['versions']
@@ -98,6 +98,39 @@ def test_auto_finds_a_number(run, tmp_path):
     assert 8 <= json.loads((tmp_path / 'scores.json').read_text())['n_clusters'] <= 12
 
 
+def test_dbscan(run, clustered, tmp_path):
+    ended = run('mnist_cluster', '--limit', LIMIT, '--out', tmp_path, '--clusterer', 'dbscan', '--eps', .3, '--min_samples', 5)
+    assert ended.returncode == 0, ended.stderr
+    assert names(tmp_path) == WRITTEN | {'eps.png'}
+    scores, table = json.loads((tmp_path / 'scores.json').read_text()), pd.read_csv(tmp_path / 'labels.csv')
+    assert (scores['clusterer'], scores['eps'], scores['min_samples']) == ('dbscan', .3, 5)
+    assert scores['n_clusters'] == table.cluster.max() + 1 > 2
+    seen = table[table.split == 'test']
+    assert scores['test']['coverage'] == pytest.approx((seen.cluster >= 0).mean()) and 0 < scores['test']['coverage'] < 1
+    assert scores['test']['accuracy'] == pytest.approx((seen.digit == seen.label).mean())
+    assert scores['test']['accuracy_without_noise'] == pytest.approx((seen.digit == seen.label)[seen.cluster >= 0].mean())
+    assert scores['test']['accuracy'] <= scores['test']['accuracy_noise_assigned']
+    both = run('mnist_scores', clustered[0], tmp_path)
+    assert both.returncode == 0 and 'kmeans on cnn' in both.stdout and 'dbscan on cnn' in both.stdout
+
+
+def test_ward_and_a_warning_in_one_sentence(run, tmp_path):
+    ended = run('mnist_cluster', '--limit', LIMIT, '--out', tmp_path, '--clusterer', 'ward', '--n_clusters', 'auto', '--features', 'pixels')
+    assert ended.returncode == 0 and names(tmp_path) == WRITTEN | {'dendrogram.png'}
+    said = ended.stderr.splitlines()
+    assert len(said) == 1 and said[0].startswith('mnist_cluster: no gap stands out')
+
+
+def test_eps_too_small_for_any_cluster(run, tmp_path):
+    ended = run('mnist_cluster', '--limit', LIMIT, '--out', tmp_path, '--clusterer', 'dbscan', '--eps', .001)
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads((tmp_path / 'scores.json').read_text())['n_clusters'] == len(names(tmp_path / 'clusters')) == 0
+
+
+def test_scores_of_what_was_not_run(run, tmp_path):
+    refused(run('mnist_scores', tmp_path / 'nowhere'), 'nowhere', 'run mnist_cluster --out')
+
+
 def test_a_handful_of_digits(run, tmp_path):
     ended = run('mnist_cluster', '--limit', 14, '--out', tmp_path, '--features', 'pixels')
     assert ended.returncode == 0, ended.stderr
@@ -106,6 +139,8 @@ def test_a_handful_of_digits(run, tmp_path):
 
 @pytest.mark.parametrize('option, value, words', [
     ('limit', 0, '--limit must be from 14.*0'), ('limit', -7, '--limit'), ('limit', 70_001, '--limit'),
+    *[('eps', value, f'--eps must be auto or a number from 0.001 to 2.0, not {value}') for value in ('0', '-1', 'nan', 'much')],
+    *[('min_samples', value, f'--min_samples must be auto or a number from 1 to 1,800, not {value}') for value in ('0', '-1', '1801', '2.5')],
     *[('n_clusters', value, f'--n_clusters must be auto or a number from 2 to .*{value}') for value in ('0', '1', '-3', '70000', 'many')],
     ('seed', -1, '--seed must be'), ('features', 'smell', '--features must be'), ('network', 'slow', 'network must be one of'), ('clusterer', 'magic', '--clusterer must be')])
 def test_bad_values_are_refused_before_any_work(clustered, option, value, words):
@@ -156,7 +191,7 @@ def test_damaged_mnist(tmp_path, damage):
 
 def test_help_names_every_option(run):
     for command, options in {'mnist_features': '--network --seed --out --limit --fresh --csv',
-                             'mnist_cluster': '--features --network --clusterer --n_clusters --out --seed --limit --fresh'}.items():
+                             'mnist_cluster': '--features --network --clusterer --n_clusters --eps --min_samples --out --seed --limit --fresh'}.items():
         ended = run(command, '--help')
         assert ended.returncode == 0 and all(option in ended.stdout for option in options.split())
 

@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 from sklearn.utils.estimator_checks import check_estimator
 
+from mnist_clustering.agglomerative import Ward
+from mnist_clustering.dbscan import AutoDBSCAN
 from mnist_clustering.features import CnnFeatures
+from mnist_clustering.prepare import NormalizedPCA
 
 # These checks fit tables of one to ten columns, which are no images: CnnFeatures refuses them, as it should.
 # OnTables, below, draws the tables as images and so runs the same checks on what comes after the refusal.
@@ -42,3 +45,10 @@ def test_no_exception_is_named_in_vain():
         warnings.simplefilter('ignore')
         results = check_estimator(CnnFeatures(epochs=1), on_fail=None, on_skip=None)
     assert {result['check_name'] for result in results if result['status'] == 'failed'} == set(NO_IMAGES)
+
+
+# Ward with a distance_threshold is not here: the checks set n_clusters on their own, which contradicts it (as in scikit-learn's AgglomerativeClustering)
+@pytest.mark.parametrize('estimator', [NormalizedPCA(), NormalizedPCA(1), AutoDBSCAN(), AutoDBSCAN(eps=.5, min_samples=5), Ward(), Ward(n_clusters=2)], ids=repr)
+@pytest.mark.filterwarnings('ignore:no (eps|gap) stands out')
+def test_prepare_and_clusterers(estimator):
+    check_estimator(estimator, on_skip=None)
