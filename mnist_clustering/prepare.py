@@ -20,11 +20,11 @@ def broken_stick(
     "The mean lengths of the pieces of a stick broken at random (Frontier, 1976)."
     return np.cumsum(1 / np.arange(n, 0, -1))[::-1] / n
 
-# %% ../nbs/02b_prepare.ipynb #64efde3f
+# %% ../nbs/02b_prepare.ipynb #e0106fe3
 class NormalizedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     "Scale each row to length 1, then keep the principal components that stand out."
     def __init__(self,
-        n_components: int | str = 'auto' # how many; 'auto' keeps those above the broken stick, and at least one
+        n_components: int | str = 'auto' # how many; 'auto' keeps those above the broken stick, and at least two, to draw a map
     ): self.n_components = n_components
 
     def fit(self,
@@ -35,7 +35,7 @@ class NormalizedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         pca = PCA(random_state=0).fit(normalize(validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)))
         shares = np.nan_to_num(pca.explained_variance_ratio_) # constant rows have no variance to share
         standing_out = int((shares > broken_stick(len(shares))).cumprod().sum())
-        self.n_components_ = max(1, standing_out) if self.n_components == 'auto' else self.n_components
+        self.n_components_ = max(min(2, len(shares)), standing_out) if self.n_components == 'auto' else self.n_components
         if not 1 <= self.n_components_ <= len(shares):
             raise ValueError(f'n_components must be auto or from 1 to {len(shares)}, not {self.n_components}')
         self.mean_, self.components_, self.explained_variance_ratio_ = pca.mean_, pca.components_[:self.n_components_], shares
