@@ -8,6 +8,7 @@ the training digits. Writes one row a run, prints mean and standard deviation. M
 import multiprocessing
 import re
 import warnings
+from functools import lru_cache
 from pathlib import Path
 from time import perf_counter
 
@@ -29,6 +30,12 @@ N = 60_000
 
 
 def peak_mb(): return int(re.search(r'VmHWM:\s+(\d+)', Path('/proc/self/status').read_text())[1]) / 1024 # ru_maxrss would be the parent's
+
+
+@lru_cache(maxsize=1)
+def points_of(network, seed):
+    raw, _, _ = make_points(*load_mnist(), 'cnn', network, seed, fresh=False)
+    return NormalizedPCA().fit(raw[:N]).transform(raw)
 
 
 def one_run(network, seed, clusterer, n_fit, points, labels):
@@ -62,10 +69,8 @@ def main(
     runs = [(network, seed, n_fit, clusterer) for network in ('fast', 'simple') for seed in range(seeds) for n_fit in (N, len(labels)) for clusterer in ('kmeans', 'dbscan', 'ward')]
     rows = []
     for network, seed, n_fit, clusterer in tqdm(runs, disable=None):
-        raw, _, _ = make_points(train, test, 'cnn', network, seed, fresh=False)
-        points = NormalizedPCA().fit(raw[:N]).transform(raw)
         with multiprocessing.get_context('spawn').Pool(1) as pool: # a process of its own, so that its peak is its own
-            rows.append(pool.apply(one_run, (network, seed, clusterer, n_fit, points, labels)))
+            rows.append(pool.apply(one_run, (network, seed, clusterer, n_fit, points_of(network, seed), labels)))
         table = pd.DataFrame(rows)
         table.to_csv(out, index=False, float_format='%.6g')
     means = table.drop(columns='seed').groupby(['network', 'clusterer', 'fitted'], sort=False).agg(['mean', 'std', 'min', 'max'])
