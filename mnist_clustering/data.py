@@ -5,18 +5,21 @@
 # %% auto #0
 __all__ = ['SHA256', 'PALETTE', 'Digits', 'load_mnist', 'label_colors', 'show_digits']
 
-# %% ../nbs/00_data.ipynb #e076e07f
+# %% ../nbs/00_data.ipynb #87b9eee7
+from base64 import b64encode
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from importlib.resources import files
+from io import BytesIO
 from math import ceil, sqrt
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from PIL import Image
 
-# %% ../nbs/00_data.ipynb #d67e260a
+# %% ../nbs/00_data.ipynb #5b5dfbdb
 @dataclass(frozen=True, eq=False)
 class Digits:
     "Images and their labels, kept together."
@@ -27,6 +30,11 @@ class Digits:
     def __getitem__(self, which): return Digits(self.images[which], self.labels[which])
     def __add__(self, other): return Digits(np.concatenate([self.images, other.images]), np.concatenate([self.labels, other.labels]))
     def __repr__(self): return f'Digits({len(self):,} images of {self.images.shape[1]}x{self.images.shape[2]} pixels)'
+    def _repr_html_(self):
+        if not len(self): return None
+        png = BytesIO()
+        Image.fromarray(255 - np.hstack(self.images[:20])).save(png, 'png')
+        return f'<img alt="The first of {len(self):,} images" src="data:image/png;base64,{b64encode(png.getvalue()).decode()}"><p>{self}</p>'
 
 # %% ../nbs/00_data.ipynb #66ce42ac
 SHA256 = dict(

@@ -6,7 +6,7 @@
 __all__ = ['fast_hdbscan', 'mutual_reachability_tree', 'count_clusters', 'find_plateaus', 'plot_eps', 'best_eps', 'check_density',
            'AutoDBSCAN']
 
-# %% ../nbs/05_dbscan.ipynb #e6b9f62c
+# %% ../nbs/05_dbscan.ipynb #7461edbc
 import warnings
 from math import ceil
 from numbers import Integral, Real
@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import LogLocator, NullFormatter
 from scipy.cluster.hierarchy import fcluster
+from scipy.spatial import KDTree
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -27,23 +28,23 @@ from .prepare import check_memory
 # %% ../nbs/05_dbscan.ipynb #4cdf04ce
 fast_hdbscan = lazy_loader.load('fast_hdbscan') # importing it takes seconds
 
-# %% ../nbs/05_dbscan.ipynb #fd81ed5e
+# %% ../nbs/05_dbscan.ipynb #e29c48a3
 def mutual_reachability_tree(
     X: np.ndarray, # (n, d), at least 2 points
     min_samples: int # how many make a crowd, the point itself included, as in scikit-learn
 ) -> tuple[np.ndarray, np.ndarray]: # (n - 1, 4) float64, a tree in SciPy's linkage format; (n,) float64 core distances
     "The exact minimum spanning tree of mutual reachability (Campello et al., 2013; fast_hdbscan); MemoryError if it cannot fit."
     check_memory(len(X) * (8 * min_samples + 32 * X.shape[1] + 200), f'A tree of {len(X):,} points with min_samples={min_samples}')
-    points = np.subtract(X, X.mean(axis=0, dtype=np.float64), order='C')
-    kd_tree = fast_hdbscan.numba_kdtree.build_kdtree(points)
+    order = KDTree(X).indices # neighbours next to each other in memory: a sixth of the time saved
+    points = np.subtract(X[order], X.mean(axis=0, dtype=np.float64), order='C')
     edges, neighbors, _ = fast_hdbscan.boruvka.parallel_boruvka( # there neither min_samples nor neighbors count the point itself
-        kd_tree, n_threads=1, min_samples=max(1, min_samples - 1), sample_weights=np.zeros(1, np.float32), reproducible=False)
+        fast_hdbscan.numba_kdtree.build_kdtree(points), n_threads=1, min_samples=max(1, min_samples - 1), sample_weights=np.zeros(1, np.float32), reproducible=False)
     def length(a, b): return np.linalg.norm(points[a] - points[b], axis=1)
     core_distances = length(slice(None), neighbors[:, min_samples - 2]) if min_samples > 1 else np.zeros(len(X))
     a, b = edges[:, :2].astype(int).T
     heights = np.maximum(length(a, b), np.maximum(core_distances[a], core_distances[b]))
-    order = heights.argsort(kind='stable')
-    return fast_hdbscan.cluster_trees.mst_to_linkage_tree(np.column_stack([a, b, heights])[order]), core_distances
+    ties = np.column_stack([order[a], order[b], heights])[heights.argsort(kind='stable')]
+    return fast_hdbscan.cluster_trees.mst_to_linkage_tree(ties), core_distances[order.argsort()]
 
 # %% ../nbs/05_dbscan.ipynb #99496ef3
 def count_clusters(

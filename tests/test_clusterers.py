@@ -3,6 +3,7 @@ import numpy as np
 import psutil
 import pytest
 from scipy.cluster.hierarchy import linkage
+from scipy.spatial.distance import pdist
 from sklearn.cluster import DBSCAN
 from sklearn.datasets import make_blobs, make_circles, make_moons
 
@@ -74,6 +75,25 @@ def test_ward_is_scipys(name):
     ours, theirs = Ward(n_clusters=5).fit(X).linkage_, linkage(X, method='ward')
     np.testing.assert_allclose(ours[:, 2], theirs[:, 2], rtol=1e-6, atol=1e-9 * theirs[-1, 2])
     for k in (2, 5, 20, 100): np.testing.assert_array_equal(cut_tree(ours, k), cut_tree(theirs, k))
+
+
+def test_ward_joins_the_cheapest_when_many_cost_the_same():
+    "On a grid: each joint costs what Ward says, and no two families that were there would have cost less."
+    X = np.stack(np.meshgrid(np.arange(7.), np.arange(7.)), -1).reshape(-1, 2)
+    families = [X[i:i + 1] for i in range(len(X))]
+    for a, b, height, size in Ward(n_clusters=2).fit(X).linkage_:
+        alive = [family for family in families if family is not None]
+        costs = linkage_costs(alive)
+        assert height == pytest.approx(costs.min())
+        both = np.vstack([families[int(a)], families[int(b)]])
+        assert len(both) == size and height == pytest.approx(linkage_costs([families[int(a)], families[int(b)]]).min())
+        families[int(a)] = families[int(b)] = None
+        families.append(both)
+
+
+def linkage_costs(families):
+    centers, sizes = np.array([family.mean(axis=0) for family in families]), np.array([len(family) for family in families])
+    return np.sqrt(2 / (1 / sizes[:, None] + 1 / sizes)[np.triu_indices(len(sizes), 1)]) * pdist(centers)
 
 
 def test_ward_predicts_by_its_own_criterion():
