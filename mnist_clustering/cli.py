@@ -187,12 +187,13 @@ th:first-child {{ text-align: left }} img {{ max-width: 100% }} figure {{ margin
 <body><h1>{title}</h1>{tables}{pictures}<h2>The clusters</h2><div class="walls">{walls}</div><h2>scores.json</h2><pre>{scores}</pre></body></html>
 '''
 
-# %% ../nbs/10_cli.ipynb #3596e7de
+# %% ../nbs/10_cli.ipynb #a81462e6
 def write_report(
-    folder: Path, # with the pictures; report.html is written there
-    scores: dict # as in scores.json
-) -> None: # writes report.html
-    "One self-contained page with the scores and all pictures."
+    folder: Path, # with the pictures
+    scores: dict # of the run
+) -> None: # writes scores.json and report.html
+    "The scores for programs, and one self-contained page with them and all pictures for people."
+    (folder / 'scores.json').write_text(json.dumps(scores, indent=1))
     def figure(path, caption): return (f'<figure><img src="data:image/png;base64,{b64encode(path.read_bytes()).decode()}" alt="{escape(caption)}">'
                                        f'<figcaption>{escape(caption)}</figcaption></figure>')
     captions = {'cluster_map': 'Two main directions of the points, by cluster and by the true digit', 'elbow': 'The elbow: inertia for 1 to 20 clusters',
@@ -233,7 +234,7 @@ def make_clusterer(
     if clusterer == 'ward': return Ward(n_clusters)
     return KMeans(best_n_clusters(curve) if n_clusters == 'auto' else n_clusters, n_init=4, random_state=seed)
 
-# %% ../nbs/10_cli.ipynb #8d4b69b5
+# %% ../nbs/10_cli.ipynb #f8957a91
 @call_parse
 @one_sentence
 def mnist_cluster(
@@ -250,10 +251,9 @@ def mnist_cluster(
 ):
     "Cluster the MNIST digits, name the clusters by the training digits, score, draw, and write a report."
     train, test = first_digits(limit)
-    n, digits = len(train), train + test
+    n, digits, start = len(train), train + test, perf_counter()
     if clusterer not in ('kmeans', 'dbscan', 'ward'): raise ValueError(f'--clusterer must be kmeans, dbscan or ward, not {clusterer}')
     chosen = number_or_auto('n_clusters', n_clusters, 2, n), number_or_auto('eps', eps, .001, 2.), number_or_auto('min_samples', min_samples, 1, n)
-    start = perf_counter()
     with whole_folder(out) as part:
         raw, cnn, seconds = make_points(train, test, features, network, seed, fresh)
         points = NormalizedPCA().fit(raw[:n]).transform(raw)
@@ -263,15 +263,16 @@ def mnist_cluster(
         clusters = np.concatenate([model.labels_, model.predict(points[n:])])
         seconds['cluster'] = perf_counter() - made
         nearest = model.predict(points, assign_noise=True) if clusterer == 'dbscan' else clusters
-        named = name_digits(clusters, names := map_clusters(train.labels, clusters[:n]))
+        names = map_clusters(train.labels, clusters[:n])
+        named = name_digits(clusters, names)
         suspects = suspicious(points, digits.labels, named)
         write_tables(part, train, test, clusters, named, suspects)
         draw_all(part, digits, points, clusters, named, model, curve, suspects)
         scores = dict(
-            cnn_test_accuracy=cnn and cnn.score(test.images, test.labels), features=features, network=cnn and network,
-            clusterer=clusterer, n_clusters=int(clusters.max()) + 1, eps=getattr(model, 'eps_', None), min_samples=getattr(model, 'min_samples_', None),
-            seed=seed, n=len(digits), **all_scores(train, test, clusters, nearest, names), seconds=seconds | dict(total=perf_counter() - start), precision=str(cnn.history_['precision']) if cnn else 'float32', versions=versions())
-        (part / 'scores.json').write_text(json.dumps(scores, indent=1))
+            features=features, network=cnn and network, clusterer=clusterer, n_clusters=int(clusters.max()) + 1, eps=getattr(model, 'eps_', None),
+            min_samples=getattr(model, 'min_samples_', None), seed=seed, n=len(digits), cnn_test_accuracy=cnn and cnn.score(test.images, test.labels),
+            **all_scores(train, test, clusters, nearest, names), precision=str(cnn.history_['precision']) if cnn else 'float32', versions=versions(),
+            seconds=seconds | dict(total=perf_counter() - start))
         write_report(part, scores)
     print(score_table({'this run': scores}).to_string(), f'Everything is in {out}; open {out / "report.html"} first.', sep='\n')
 
