@@ -1,10 +1,11 @@
 # make       the environment, then the digits clustered, scored and drawn in output/
 # make test  everything that CI checks
 # make lab   the notebooks in JupyterLab
+# make docs  the site, in _docs/index.html
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 BIN := .venv/bin
 
-.PHONY: run test lab export readme figures
+.PHONY: run test lab export readme docs figures
 
 run: .venv/ready output/pixels/scores.json output/dbscan/scores.json output/ward/scores.json
 	$(BIN)/mnist_cluster --n_clusters auto --out output
@@ -39,6 +40,9 @@ export: .venv/ready
 
 readme: .venv/ready
 	$(BIN)/python docs/readme.py
+
+docs: .venv/ready
+	$(BIN)/python docs/site.py
 
 lab: .venv/ready
 	$(BIN)/jupyter lab nbs

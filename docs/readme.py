@@ -1,24 +1,21 @@
 "Make README.md from nbs/index.ipynb, its pictures beside the notebooks."
 import re
+from base64 import b64decode
 from pathlib import Path
 
-import nbformat
-from nbconvert import MarkdownExporter
-from traitlets.config import Config
+from pages import outputs, read
 
-notebook = nbformat.read('nbs/index.ipynb', as_version=4)
-notebook.cells = [cell for cell in notebook.cells if not re.match(r'#\|\s*hide', cell.source)]
-for cell in notebook.cells:
-    if re.match(r'#\|\s*echo: false', cell.source): cell.metadata.tags = ['output only']
-    cell.source = re.sub(r'^#\|.*\n', '', cell.source, flags=re.M)
+pictures = Path('nbs/images')
+pictures.mkdir(exist_ok=True)
+for stale in pictures.glob('*.png'): stale.unlink()
 
-notebook.metadata.language_info = dict(name='python')
-
-config = Config(TagRemovePreprocessor=dict(enabled=True, remove_input_tags=['output only']))
-text, resources = MarkdownExporter(config=config).from_notebook_node(notebook, {'output_files_dir': 'nbs/images'})
-text = re.sub(r'\]\((\d\d\w*\.ipynb)', r'](nbs/\1', text)
-Path('README.md').write_text(re.sub(r'\n{3,}', '\n\n', text).strip() + '\n', encoding='utf-8')
-
-Path('nbs/images').mkdir(exist_ok=True)
-for stale in Path('nbs/images').glob('*.png'): stale.unlink()
-for name, picture in resources['outputs'].items(): Path(name).write_bytes(picture)
+parts = []
+for i, cell in enumerate(read('index')):
+    if cell.cell_type == 'markdown': parts.append(re.sub(r'\]\((\d\d\w*\.ipynb)', r'](nbs/\1', cell.source))
+    elif 'echo' not in cell.directives: parts.append(f'```python\n{cell.source}\n```')
+    for kind, data in outputs(cell):
+        if kind == 'image/png':
+            (pictures / f'index_{i}.png').write_bytes(b64decode(data))
+            data = f"![{cell.directives['fig-alt']}]({pictures}/index_{i}.png)"
+        parts.append(data)
+Path('README.md').write_text('\n\n'.join(parts) + '\n', encoding='utf-8')
