@@ -18,5 +18,7 @@ html_theme = 'sphinx_book_theme'
 html_theme_options = dict(repository_url=cfg['git_url'], use_download_button=False, use_fullscreen_button=False, show_toc_level=2)
 html_static_path = ['_static']
 html_css_files = ['site.css']
+html_context = dict(default_mode='auto')
 html_copy_source = False
+html_use_index = False
 html_show_search_summary = False # a page from disk may not fetch another

@@ -72,8 +72,8 @@ def exported(source: str, module: str):
     "What a cell adds to the package, and its source for those who want it."
     kinds = {ast.ClassDef: 'class', ast.FunctionDef: 'function'}
     yield from (explained(node, source.splitlines(), kinds[type(node)], f':module: mnist_clustering.{module}') for node in definitions(source))
-    names = ', '.join(node.name for node in definitions(source))
-    yield f"<details><summary>Source{f' of <code>{names}</code>' if names else ''}</summary>\n\n{block('python', source)}\n\n</details>"
+    names = [node.name for node in definitions(source)] + [ast.unparse(node.targets[0]) for node in ast.parse(source).body if isinstance(node, ast.Assign)]
+    yield f"<details><summary>Source of {', '.join(names) or 'the imports'}</summary>\n\n{block('python', source)}\n\n</details>"
 
 
 def shown(cell, room: str):
@@ -83,8 +83,8 @@ def shown(cell, room: str):
             DRAWN.append((room, 1 + sum(drawn[0] == room for drawn in DRAWN), cell.directives['fig-alt']))
             name = '{}-{}'.format(*DRAWN[-1])
             (SITE / f'pictures/{name}.png').write_bytes(b64decode(data))
-            yield block(f'{{image}} pictures/{name}.png', f":alt: {cell.directives['fig-alt']}", f':name: picture-{name}')
-        elif kind == 'text/html': yield block('{raw} html', '<div class="output">', re.sub(r'<style.*?</style>|border="1"', '', data, flags=re.S), '</div>')
+            yield block(f'{{image}} pictures/{name}.png', f":alt: {cell.directives['fig-alt']}", f':name: picture-{name}', f':target: _images/{name}.png')
+        elif kind == 'text/html': yield block('{raw} html', '<div class="output" tabindex="0">', re.sub(r'<style.*?</style>|border="1"', '', data, flags=re.S), '</div>')
         elif kind == 'text/plain': yield block('{code-block} text', ':class: output', data)
         else: yield data
 
