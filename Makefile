@@ -1,10 +1,11 @@
 # make       the environment, then the digits clustered, scored and drawn in output/
 # make test  everything that CI checks
 # make lab   the notebooks in JupyterLab
+# make dist  the package for an index, in dist/
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 BIN := .venv/bin
 
-.PHONY: run test lab export readme figures
+.PHONY: run test lab dist export readme figures
 
 run: .venv/ready output/pixels/scores.json output/dbscan/scores.json output/ward/scores.json
 	$(BIN)/mnist_cluster --n_clusters auto --out output
@@ -42,6 +43,11 @@ readme: .venv/ready
 
 lab: .venv/ready
 	$(BIN)/jupyter lab nbs
+
+dist: .venv/ready
+	rm -rf dist
+	$(BIN)/python -m build --installer uv
+	$(BIN)/twine check --strict dist/*
 
 # the five-seed table of the README, about an hour on two cores
 figures: .venv/ready
