@@ -36,6 +36,7 @@ test: .venv/ready
 # the notebooks are the source: the package and the README are made from them
 export: .venv/ready
 	$(BIN)/nbdev_export
+	$(BIN)/python docs/clean.py
 	$(BIN)/nbdev_clean
 
 readme: .venv/ready
