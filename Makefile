@@ -2,10 +2,11 @@
 # make test  everything that CI checks
 # make lab   the notebooks in JupyterLab
 # make docs  the site, in _docs/index.html
+# make dist  the package for an index, in dist/
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 BIN := .venv/bin
 
-.PHONY: run test lab export readme docs figures
+.PHONY: run test lab docs dist export readme figures
 
 run: .venv/ready output/pixels/scores.json output/dbscan/scores.json output/ward/scores.json
 	$(BIN)/mnist_cluster --n_clusters auto --out output
@@ -36,6 +37,7 @@ test: .venv/ready
 # the notebooks are the source: the package and the README are made from them
 export: .venv/ready
 	$(BIN)/nbdev_export
+	$(BIN)/python docs/clean.py
 	$(BIN)/nbdev_clean
 
 readme: .venv/ready
@@ -46,6 +48,11 @@ docs: .venv/ready
 
 lab: .venv/ready
 	$(BIN)/jupyter lab nbs
+
+dist: .venv/ready
+	rm -rf dist
+	$(BIN)/python -m build --installer uv
+	$(BIN)/twine check --strict dist/*
 
 # the five-seed table of the README, about an hour on two cores
 figures: .venv/ready

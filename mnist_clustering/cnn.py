@@ -15,9 +15,8 @@ from typing import NamedTuple
 
 import lazy_loader
 import numpy as np
-from tqdm import tqdm
 
-from .cache import cached, module_source
+from .cache import cached, module_source, progress
 
 # %% ../nbs/01_cnn.ipynb #59ef013f
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
@@ -156,10 +155,10 @@ def fit_network(
     model.compile(tf.keras.optimizers.Adam(one_cycle(epochs * steps, steps // 2)),
                   tf.keras.losses.CategoricalCrossentropy(label_smoothing=label_smoothing), metrics=['accuracy'], jit_compile=False)
     if validation: validation = as_pixels(validation[0]), np.eye(n_classes)[validation[1]]
-    with tqdm(total=epochs * steps, desc=f'training {network}', disable=None, leave=False) as bar:
-        progress = tf.keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: bar.update())
+    with progress(total=epochs * steps, desc=f'training {network}') as bar:
+        count = tf.keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: bar.update())
         curves = model.fit(data, epochs=epochs, steps_per_epoch=steps, validation_data=validation, validation_batch_size=500,
-                           verbose=0, shuffle=False, callbacks=[progress]).history
+                           verbose=0, shuffle=False, callbacks=[count]).history
     weights = {f'weight_{i:02}': weight for i, weight in enumerate(model.get_weights())}
     return weights | {name: np.array(curve) for name, curve in curves.items()} | dict(
         seconds=np.array(perf_counter() - start), precision=np.array(precision))

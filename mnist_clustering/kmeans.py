@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
-from tqdm import tqdm
 
+from .cache import progress
 from .data import PALETTE, show_digits
 
 # %% ../nbs/03_kmeans.ipynb #1c38b819
@@ -40,7 +40,7 @@ def elbow(
     rng = np.random.default_rng(seed)
     sample = points[rng.choice(len(points), min(len(points), 10_000), replace=False)]
     rows = []
-    for k in tqdm([k for k in ks if k < len(sample)], desc='elbow', disable=None, leave=False):
+    for k in progress([k for k in ks if k < len(sample)], desc='elbow'):
         found = KMeans(k, n_init=2, random_state=seed).fit(sample)
         silhouette = silhouette_score(sample, found.labels_, sample_size=min(len(sample), 5_000), random_state=seed) if k > 1 else np.nan
         rows.append(dict(n_clusters=k, inertia=found.inertia_, silhouette=silhouette))

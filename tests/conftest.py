@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 BIN = Path(sys.executable).parent
-
+READERS_OWN = dict(os.environ) # for what may use the reader's own cache
 
 
 @pytest.fixture(scope='session', autouse=True)
