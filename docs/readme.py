@@ -14,6 +14,7 @@ for i, cell in enumerate(read('index')):
     if cell.cell_type == 'markdown': parts.append(re.sub(r'\]\((\d\d\w*\.ipynb)', r'](nbs/\1', cell.source))
     elif 'echo' not in cell.directives: parts.append(f'```python\n{cell.source}\n```')
     for kind, data in outputs(cell):
+        if '<iframe' in data: continue # which a page on GitHub may not show
         if kind == 'image/png':
             (pictures / f'index_{i}.png').write_bytes(b64decode(data))
             data = f"![{cell.directives['fig-alt']}]({pictures}/index_{i}.png)"

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['count_digits', 'map_clusters', 'name_digits', 'cluster_accuracy', 'purity', 'macro_purity', 'Scores', 'score',
-           'plot_confusion', 'suspicious']
+           'plot_confusion', 'suspicion', 'suspicious']
 
 # %% ../nbs/04_evaluation.ipynb #b862258d
 import matplotlib.pyplot as plt
@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 # %% ../nbs/04_evaluation.ipynb #fc8071d8
@@ -101,16 +102,26 @@ def plot_confusion(
     ax.set_title(title)
     return ax
 
+# %% ../nbs/04_evaluation.ipynb #e1c51e83
+def suspicion(
+    features: np.ndarray, # (n, d) what the clustering saw
+    labels: np.ndarray # (n,) the digit that somebody said each image shows, two different ones at least
+) -> np.ndarray: # (n,) float, -1 to 1
+    "How much nearer each image is to the centre of another label than to that of its own (simplified silhouette; Hruschka et al., 2004)."
+    classes, own = np.unique(labels, return_inverse=True)
+    distances = cdist(features, [features[own == i].mean(axis=0) for i in range(len(classes))])
+    to_own = distances[np.arange(len(own)), own]
+    distances[np.arange(len(own)), own] = np.inf
+    to_other = distances.min(axis=1)
+    return (to_own - to_other) / np.maximum(to_own, to_other)
+
 # %% ../nbs/04_evaluation.ipynb #84cd3c23
 def suspicious(
     features: np.ndarray, # (n, d) what the clustering saw
     labels: np.ndarray, # (n,) the digit that somebody said each image shows
     digits: np.ndarray # (n,) the digit of its cluster, -1 where there is none
 ) -> pd.DataFrame: # index, label, digit, suspicion: -1 to 1, most suspicious first
-    "Digits whose label disagrees with their cluster (ranked by simplified silhouette; Hruschka et al., 2004)."
+    "Digits whose label disagrees with their cluster."
     index = np.flatnonzero((digits != labels) & (digits >= 0))
-    classes = np.unique(labels)
-    centers = np.array([features[labels == name].mean(axis=0) for name in classes])
-    own, other = (np.linalg.norm(features[index] - centers[np.searchsorted(classes, names[index])], axis=1) for names in (labels, digits))
-    table = pd.DataFrame(dict(index=index, label=labels[index], digit=digits[index], suspicion=(own - other) / np.maximum(own, other)))
+    table = pd.DataFrame(dict(index=index, label=labels[index], digit=digits[index], suspicion=suspicion(features, labels)[index]))
     return table.sort_values('suspicion', ascending=False, ignore_index=True)
