@@ -12,7 +12,6 @@ myst_heading_anchors = 3
 smartquotes = False
 add_module_names = False
 toc_object_entries_show_parents = 'hide'
-python_maximum_signature_line_length = 80
 
 html_theme = 'sphinx_book_theme'
 html_theme_options = dict(repository_url=cfg['git_url'], use_download_button=False, use_fullscreen_button=False, show_toc_level=2)

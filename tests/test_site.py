@@ -68,8 +68,9 @@ def test_page(visit, name, width, color_scheme):
     assert page.evaluate('document.documentElement.scrollWidth') <= width
     images = page.eval_on_selector_all('img', 'images => images.map(image => [image.src, image.alt, image.naturalWidth])')
     assert not [src for src, alt, wide in images if len(alt) < 20 or not wide]
-    assert '#|' not in page.inner_text('article')
-    found = Axe().run(page).response['violations']
+    assert '#|' not in page.inner_text('main')
+    if name != '02_features': page.eval_on_selector_all('pre', 'all => all.forEach(pre => pre.textContent = pre.textContent)') # the colours of code are the same everywhere
+    found = Axe().run(page, options=dict(preload=False, resultTypes=['violations'])).response['violations']
     assert not [(problem['id'], [node['html'] for node in problem['nodes']][:3]) for problem in found if problem['impact'] in ('serious', 'critical')]
 
 
@@ -111,7 +112,7 @@ def test_dark_switch(visit):
 def test_functions_are_explained_and_linked(visit):
     page = visit('05_dbscan.html')
     row = page.locator('dl.py:has(dt[id="mnist_clustering.dbscan.plot_eps"]) tr', has_text='curve')
-    assert row.inner_text().split('\t')[:2] == ['curve', 'pd.DataFrame']
+    assert row.inner_text().split()[:2] == ['curve', 'pd.DataFrame']
     row.locator('a', has_text='count_clusters').click()
     assert page.url.endswith('#mnist_clustering.dbscan.count_clusters')
 
@@ -120,4 +121,4 @@ def test_the_gallery_leads_to_the_cell_that_drew(visit):
     page = visit('gallery.html')
     assert page.locator('.gallery img').count() == len(list((ROOT / 'build/site/pictures').glob('*.png'))) > 40
     page.locator('.gallery a').nth(5).click()
-    assert page.locator('img:target, :target img').count() == 1
+    page.locator('img:target').wait_for()
