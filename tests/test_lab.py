@@ -66,7 +66,7 @@ def headings(path):
 
 def run_and_save(page, url, name):
     "Open a notebook, run it from the menu, wait, save it; give back whether a progress bar was seen."
-    page.goto(f'{url}/lab/tree/{name}.ipynb?token=open')
+    page.goto(f'{url}/lab/workspaces/{name}/tree/{name}.ipynb?token=open') # no tabs of the page before
     page.get_by_text('| Idle').wait_for() # in the status bar: the kernel is there
     assert page.locator('.jp-Dialog').count() == 0, 'nobody has to choose a kernel'
     page.evaluate('''() => new MutationObserver(() => window.bar ||= document.querySelector('.jp-OutputArea .widget-hprogress, .jp-OutputArea [role=progressbar]'))
