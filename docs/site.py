@@ -7,8 +7,11 @@ from base64 import b64decode
 from configparser import ConfigParser
 from pathlib import Path
 
+import numpy as np
 from sphinx.cmd.build import main
 
+from mnist_clustering.data import load_mnist
+from mnist_clustering.touch import interactive_map, save_map
 from pages import outputs, read
 
 config = ConfigParser()
@@ -125,4 +128,11 @@ texts['index'] += [contents('The book', *(f"{room.replace('_', ' ')} <{room}>" f
 for source in ('docs/glossary.md', 'docs/cite.md', 'CHANGELOG.md'): texts[Path(source).stem.lower()] = [linked(Path(source).read_text(encoding='utf-8'))]
 for name, parts in texts.items(): (SITE / f'{name}.md').write_text('\n\n'.join(parts) + '\n', encoding='utf-8')
 
-sys.exit(main(['-q', '-W', '--keep-going', '-c', 'docs', str(SITE), '_docs']))
+failed = main(['-q', '-W', '--keep-going', '-c', 'docs', str(SITE), '_docs'])
+
+train, test = load_mnist()
+with np.load('bench/map.npz') as found:
+    clusters = {name: found[name] for name in ('KMeans', 'DBSCAN', 'Ward')}
+    layout = interactive_map((train + test).images, found['xy'], clusters, (train + test).labels, found['suspicion'])
+save_map(layout, Path('_docs/touch.html'), '70,000 digits') # in the place of the notebooks' own, smaller ones
+sys.exit(failed)

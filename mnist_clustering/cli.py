@@ -29,10 +29,11 @@ from .cache import clear_cache, versions, whole_folder
 from .cnn import NETWORKS, as_pixels
 from .data import Digits, load_mnist, show_digits
 from .dbscan import AutoDBSCAN, plot_eps
-from .evaluation import cluster_accuracy, map_clusters, name_digits, plot_confusion, score, suspicious
+from .evaluation import cluster_accuracy, map_clusters, name_digits, plot_confusion, score, suspicion, suspicious
 from .features import CnnFeatures, plot_map
 from .kmeans import best_n_clusters, elbow, plot_elbow, show_cluster
 from .prepare import NormalizedPCA
+from .touch import interactive_map, save_map
 
 # %% ../nbs/10_cli.ipynb #8eb41c96
 def one_sentence(
@@ -143,7 +144,7 @@ def draw_all(
     model: KMeans | AutoDBSCAN | Ward, # fitted to the training part
     curve: pd.DataFrame, # from elbow
     suspects: pd.DataFrame # from suspicious
-) -> None: # writes .png files
+) -> None: # writes .png files, and the map to touch in map.html
     "Draw the map, the elbow, eps or the dendrogram, the confusion, the suspects and a wall for each cluster (the hundred largest)."
     def save(ax, name):
         ax.figure.savefig(folder / name, dpi=120, bbox_inches='tight')
@@ -152,6 +153,7 @@ def draw_all(
     left, right = plt.subplots(1, 2, figsize=(12, 6))[1]
     plot_map(xy, named, title='by cluster, named after its digit', ax=left)
     save(plot_map(xy, digits.labels, title='by the true digit', ax=right), 'cluster_map.png')
+    save_map(interactive_map(digits.images, xy, named, digits.labels, suspicion(points, digits.labels)), folder / 'map.html', f'{len(digits):,} digits')
     save(plot_elbow(curve), 'elbow.png')
     if isinstance(model, AutoDBSCAN): save(plot_eps(model.curve_, model.eps_), 'eps.png')
     if isinstance(model, Ward): save(plot_dendrogram(model.linkage_, digits.images[:model.n_leaves_], model.n_clusters_), 'dendrogram.png')
@@ -183,8 +185,11 @@ PAGE = '''<!DOCTYPE html>
 <style>body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222 }}
 table {{ border-collapse: collapse }} th, td {{ padding: .2rem .8rem; border-bottom: 1px solid #ccc; text-align: right }}
 th:first-child {{ text-align: left }} img {{ max-width: 100% }} figure {{ margin: 2rem 0 }} .walls {{ display: flex; flex-wrap: wrap; gap: 1rem }}
+iframe {{ width: 100%; height: 40rem; border: 1px solid #ccc }}
 .walls figure {{ margin: 0; width: 18rem }} pre {{ white-space: pre-wrap }}</style></head>
-<body><h1>{title}</h1>{tables}{pictures}<h2>The clusters</h2><div class="walls">{walls}</div><h2>scores.json</h2><pre>{scores}</pre></body></html>
+<body><h1>{title}</h1>{tables}{pictures}<h2>The map, to touch</h2>
+<p>Point at a digit, turn the wheel, look at the mistakes only; or open <a href="map.html">the map on a page of its own</a>.</p>
+<iframe src="map.html" title="Map of all digits" loading="lazy"></iframe><h2>The clusters</h2><div class="walls">{walls}</div><h2>scores.json</h2><pre>{scores}</pre></body></html>
 '''
 
 # %% ../nbs/10_cli.ipynb #a81462e6
@@ -192,7 +197,7 @@ def write_report(
     folder: Path, # with the pictures
     scores: dict # of the run
 ) -> None: # writes scores.json and report.html
-    "The scores for programs, and one self-contained page with them and all pictures for people."
+    "The scores for programs, and one page with them and all pictures for people."
     (folder / 'scores.json').write_text(json.dumps(scores, indent=1))
     def figure(path, caption): return (f'<figure><img src="data:image/png;base64,{b64encode(path.read_bytes()).decode()}" alt="{escape(caption)}">'
                                        f'<figcaption>{escape(caption)}</figcaption></figure>')

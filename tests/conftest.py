@@ -1,10 +1,13 @@
-"One small cache for all tests, apart from the reader's own."
+"One small cache for all tests, apart from the reader's own, and one browser."
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import sync_playwright
 
 BIN = Path(sys.executable).parent
 READERS_OWN = dict(os.environ) # for what may use the reader's own cache
@@ -21,3 +24,34 @@ def run():
     def run(*command, **env):
         return subprocess.run([BIN / command[0], *map(str, command[1:])], capture_output=True, text=True, env=os.environ | env)
     return run
+
+
+@pytest.fixture(scope='session')
+def browser():
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=shutil.which('chromium'), args=['--no-sandbox'])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def visit(browser):
+    "Open a page from disk; whatever it complains about or asks of the network fails the test."
+    complaints = []
+
+    def visit(path, width=1280, color_scheme='light'):
+        page = browser.new_context(viewport=dict(width=width, height=900), color_scheme=color_scheme).new_page()
+        page.on('console', lambda message: complaints.append(message.text) if message.type == 'error' else None)
+        page.on('pageerror', lambda error: complaints.append(str(error)))
+        page.on('request', lambda request: complaints.append(request.url) if not request.url.startswith(('file:', 'data:')) else None)
+        page.goto(path.as_uri())
+        return page
+    yield visit
+    for context in browser.contexts: context.close()
+    assert not complaints
+
+
+def axe_finds(page):
+    "What keeps people who see badly or use no mouse from reading a page: the serious part of what axe-core reports."
+    found = Axe().run(page, options=dict(preload=False, resultTypes=['violations'])).response['violations']
+    return [(problem['id'], [node['html'] for node in problem['nodes']][:3]) for problem in found if problem['impact'] in ('serious', 'critical')]

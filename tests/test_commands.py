@@ -10,13 +10,13 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import BIN
+from conftest import BIN, axe_finds
 
 import mnist_clustering
 from mnist_clustering.cli import first_digits, mnist_cluster
 
 LIMIT = 2100
-WRITTEN = {'scores.json', 'labels.csv', 'cluster_map.png', 'elbow.png', 'confusion.png', 'suspicious.png', 'suspicious.csv', 'report.html', 'clusters'}
+WRITTEN = {'scores.json', 'labels.csv', 'cluster_map.png', 'elbow.png', 'confusion.png', 'suspicious.png', 'suspicious.csv', 'report.html', 'map.html', 'clusters'}
 
 
 def names(folder): return {path.name for path in folder.iterdir()}
@@ -74,7 +74,18 @@ def test_labels_agree_with_the_scores(clustered):
 def test_report_stands_alone(clustered):
     page = (clustered[0] / 'report.html').read_text()
     assert page.count('<img') == page.count('src="data:image/png;base64,') == 4 + 10
-    assert not re.search(r'(src|href)="(?!data:)', page)
+    assert set(re.findall(r'(?:src|href)="(?!data:)([^"]*)', page)) == {'map.html'}
+
+
+@pytest.mark.parametrize('width', [1280, 390])
+def test_report_and_its_map_open_from_disk(clustered, visit, width):
+    page = visit(clustered[0] / 'report.html', width)
+    assert page.evaluate('document.documentElement.scrollWidth') <= width
+    assert not axe_finds(page)
+    page.locator('iframe').scroll_into_view_if_needed()
+    page.frame_locator('iframe').get_by_text('mistakes only').click()
+    page.get_by_role('link', name='the map on a page of its own').click()
+    page.get_by_placeholder(f'image, 0 to {LIMIT - 1:,}').wait_for()
 
 
 def test_same_seed_same_bytes(run, clustered, tmp_path):

@@ -1,13 +1,11 @@
 "The site as readers find it: opened from disk, on a desk and on a phone, by day and by night, by eye and by ear."
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import sync_playwright
+from conftest import axe_finds
 
 ROOT = Path(__file__).parent.parent
 ROOMS = [path.stem for path in sorted((ROOT / 'nbs').glob('[0-9]*.ipynb'))]
@@ -19,29 +17,6 @@ def site():
     made = subprocess.run([sys.executable, 'docs/site.py'], cwd=ROOT, capture_output=True, text=True)
     assert made.returncode == 0, made.stdout + made.stderr
     return ROOT / '_docs'
-
-
-@pytest.fixture(scope='module')
-def browser():
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=shutil.which('chromium'), args=['--no-sandbox'])
-
-
-@pytest.fixture
-def visit(site, browser):
-    "Open a page from disk; whatever it complains about or asks of the network fails the test."
-    complaints = []
-
-    def visit(address, width=1280, color_scheme='light'):
-        page = browser.new_context(viewport=dict(width=width, height=900), color_scheme=color_scheme).new_page()
-        page.on('console', lambda message: complaints.append(message.text) if message.type == 'error' else None)
-        page.on('pageerror', lambda error: complaints.append(str(error)))
-        page.on('request', lambda request: complaints.append(request.url) if not request.url.startswith(('file:', 'data:')) else None)
-        page.goto(f'{site.as_uri()}/{address}')
-        return page
-    yield visit
-    for context in browser.contexts: context.close()
-    assert not complaints
 
 
 @pytest.fixture(scope='module')
@@ -57,26 +32,25 @@ def anchors(site, browser):
 
 
 def test_all_pages_are_there(site):
-    assert {path.stem for path in site.glob('*.html')} == set(NAMES)
+    assert {path.stem for path in site.glob('*.html')} == {*NAMES, 'touch'}
 
 
 @pytest.mark.parametrize('width, color_scheme', [(1280, 'light'), (390, 'dark')])
 @pytest.mark.parametrize('name', NAMES)
-def test_page(visit, name, width, color_scheme):
-    page = visit(f'{name}.html', width, color_scheme)
+def test_page(site, visit, name, width, color_scheme):
+    page = visit(site / f'{name}.html', width, color_scheme)
     assert page.evaluate('document.documentElement.dataset.theme') == color_scheme
     assert page.evaluate('document.documentElement.scrollWidth') <= width
     images = page.eval_on_selector_all('img', 'images => images.map(image => [image.src, image.alt, image.naturalWidth])')
     assert not [src for src, alt, wide in images if len(alt) < 20 or not wide]
     assert '#|' not in page.inner_text('main')
     if name != '02_features': page.eval_on_selector_all('pre', 'all => all.forEach(pre => pre.textContent = pre.textContent)') # the colours of code are the same everywhere
-    found = Axe().run(page, options=dict(preload=False, resultTypes=['violations'])).response['violations']
-    assert not [(problem['id'], [node['html'] for node in problem['nodes']][:3]) for problem in found if problem['impact'] in ('serious', 'critical')]
+    assert not axe_finds(page)
 
 
 @pytest.mark.parametrize('name', NAMES)
-def test_links_lead_somewhere(visit, anchors, name):
-    for link in visit(f'{name}.html').eval_on_selector_all('a[href]', 'links => links.map(link => link.href)'):
+def test_links_lead_somewhere(site, visit, anchors, name):
+    for link in visit(site / f'{name}.html').eval_on_selector_all('a[href]', 'links => links.map(link => link.href)'):
         path, _, anchor = link.partition('#')
         if not path.startswith('file:'): continue
         path = Path(unquote(path.removeprefix('file://')))
@@ -84,8 +58,8 @@ def test_links_lead_somewhere(visit, anchors, name):
         if path in anchors: assert unquote(anchor) in anchors[path], link
 
 
-def test_search_from_disk(visit):
-    page = visit('index.html')
+def test_search_from_disk(site, visit):
+    page = visit(site / 'index.html')
     page.keyboard.press('Control+k')
     page.locator('#pst-search-dialog input').fill('DBSCAN')
     page.keyboard.press('Enter')
@@ -93,15 +67,15 @@ def test_search_from_disk(visit):
     assert '05_dbscan.html' in page.url
 
 
-def test_the_source_is_folded_until_asked_for(visit):
-    fold = visit('05_dbscan.html').locator('details', has_text='Source of count_clusters')
+def test_the_source_is_folded_until_asked_for(site, visit):
+    fold = visit(site / '05_dbscan.html').locator('details', has_text='Source of count_clusters')
     assert not fold.locator('pre').is_visible()
     fold.locator('summary').click()
     assert 'def count_clusters(' in fold.locator('pre').inner_text()
 
 
-def test_dark_switch(visit):
-    page = visit('index.html')
+def test_dark_switch(site, visit):
+    page = visit(site / 'index.html')
     page.locator('.theme-switch-button, .theme-change-button').first.click()
     page.locator('button[data-mode=dark]').click()
     assert page.evaluate('document.documentElement.dataset.theme') == 'dark'
@@ -109,16 +83,16 @@ def test_dark_switch(visit):
     assert page.evaluate('document.documentElement.dataset.theme') == 'dark'
 
 
-def test_functions_are_explained_and_linked(visit):
-    page = visit('05_dbscan.html')
+def test_functions_are_explained_and_linked(site, visit):
+    page = visit(site / '05_dbscan.html')
     row = page.locator('dl.py:has(dt[id="mnist_clustering.dbscan.plot_eps"]) tr', has_text='curve')
     assert row.inner_text().split()[:2] == ['curve', 'pd.DataFrame']
     row.locator('a', has_text='count_clusters').click()
     assert page.url.endswith('#mnist_clustering.dbscan.count_clusters')
 
 
-def test_the_gallery_leads_to_the_cell_that_drew(visit):
-    page = visit('gallery.html')
+def test_the_gallery_leads_to_the_cell_that_drew(site, visit):
+    page = visit(site / 'gallery.html')
     assert page.locator('.gallery img').count() == len(list((ROOT / 'build/site/pictures').glob('*.png'))) > 40
     page.locator('.gallery a').nth(5).click()
     page.locator('img:target').wait_for()
