@@ -96,3 +96,14 @@ def test_the_gallery_leads_to_the_cell_that_drew(site, visit):
     assert page.locator('.gallery img').count() == len(list((ROOT / 'build/site/pictures').glob('*.png'))) > 40
     page.locator('.gallery a').nth(5).click()
     page.locator('img:target').wait_for()
+
+
+def test_the_map_of_all_digits(site, visit):
+    assert (site / 'touch.html').stat().st_size < 25e6
+    page = visit(site / 'index.html')
+    page.locator('iframe').scroll_into_view_if_needed()
+    frame = page.frame_locator('iframe')
+    frame.get_by_placeholder('image, 0 to 69,999').fill('59915') # a four that looks like a seven
+    frame.get_by_placeholder('image, 0 to 69,999').press('Enter')
+    frame.get_by_text('label 4').wait_for()
+    for clusterer in ('KMeans', 'DBSCAN', 'Ward'): frame.get_by_text(clusterer).click()
