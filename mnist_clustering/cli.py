@@ -185,9 +185,9 @@ PAGE = '''<!DOCTYPE html>
 <style>body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222 }}
 table {{ border-collapse: collapse }} th, td {{ padding: .2rem .8rem; border-bottom: 1px solid #ccc; text-align: right }}
 th:first-child {{ text-align: left }} img {{ max-width: 100% }} figure {{ margin: 2rem 0 }} .walls {{ display: flex; flex-wrap: wrap; gap: 1rem }}
-iframe {{ width: 100%; height: 40rem; border: 1px solid #ccc }}
+.tables {{ overflow-x: auto }} iframe {{ width: 100%; height: 40rem; border: 1px solid #ccc }}
 .walls figure {{ margin: 0; width: 18rem }} pre {{ white-space: pre-wrap }}</style></head>
-<body><h1>{title}</h1>{tables}{pictures}<h2>The map, to touch</h2>
+<body><h1>{title}</h1><div class="tables" tabindex="0">{tables}</div>{pictures}<h2>The map, to touch</h2>
 <p>Point at a digit, turn the wheel, look at the mistakes only; or open <a href="map.html">the map on a page of its own</a>.</p>
 <iframe src="map.html" title="Map of all digits" loading="lazy"></iframe><h2>The clusters</h2><div class="walls">{walls}</div><h2>scores.json</h2><pre>{scores}</pre></body></html>
 '''
