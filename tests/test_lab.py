@@ -77,7 +77,7 @@ def test_a_page_runs_in_jupyterlab(lab, browser, name):
     saved, rerun = ROOT / 'nbs' / f'{name}.ipynb', folder / f'{name}.ipynb'
     with browser.new_page() as page:
         bar = run_and_save(page, url, name)
-        assert bar == (name == 'index'), 'index tries twenty numbers of clusters, and says how far it is'
+        assert bar or name != 'index', 'index tries twenty numbers of clusters, and says how far it is'
         if name == 'index': page.frame_locator('iframe').get_by_text('mistakes only').wait_for()
         page.locator('[data-id="table-of-contents"]').click()
         page.locator('.jp-tocItem-content').first.wait_for()
