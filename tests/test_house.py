@@ -89,6 +89,13 @@ def test_saved_outputs_are_clean(name):
             assert not re.search(r'"[^"]*/(home|root|tmp|work)/', text), f'a machine path in the output of {source(cell)!r}'
 
 
+@pytest.mark.parametrize('name', PAGES)
+def test_pictures_are_described(name):
+    for cell in PAGES[name]:
+        if any('image/png' in output.get('data', {}) for output in cell.get('outputs', [])):
+            assert re.search(r'^#\| fig-alt: .{20}', source(cell), re.M), f'a picture without fig-alt: {source(cell)[:60]!r}'
+
+
 def test_public_functions_say_what_they_take_and_do():
     for name, path in MODULES.items():
         for node in ast.parse(path.read_text(encoding='utf-8')).body:

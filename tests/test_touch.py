@@ -1,7 +1,10 @@
 "The map in a browser: it shows what is touched, and its buttons and its search do what they say."
+from io import BytesIO
+
 import numpy as np
 import pytest
 from conftest import axe_finds
+from PIL import Image
 
 from mnist_clustering.data import PALETTE, load_mnist
 from mnist_clustering.touch import interactive_map, save_map
@@ -53,8 +56,9 @@ def test_hover_shows_the_digit_itself(page, made):
     picture = card.get_by_role('img')
     style = picture.evaluate('part => { const style = getComputedStyle(part); return [style.backgroundImage.slice(0, 20), style.backgroundPosition] }')
     assert style == ['url("data:image/png;', '-2520px -84px'] # place 80 of the second sheet
-    shot = np.asarray(bytearray(picture.screenshot()))
-    assert len(shot) > 500
+    seen = np.array(Image.open(BytesIO(picture.screenshot())).convert('L').resize((28, 28), Image.Resampling.BOX), float)
+    away = [abs(seen - (255. - image)).mean() for image in made[1].images]
+    assert np.argmin(away) == SUSPECT and away[SUSPECT] < 20
 
 
 def test_buttons_change_the_colours(page, made):
