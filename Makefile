@@ -19,12 +19,12 @@ output/pixels/scores.json: OPTIONS = --features pixels
 output/dbscan/scores.json: OPTIONS = --clusterer dbscan
 output/ward/scores.json: OPTIONS = --clusterer ward --n_clusters auto
 
-# uv installs in seconds what pip takes minutes for
+# uv installs in seconds what pip takes minutes for; compiled once, a command starts in half the time
 .venv/ready: settings.ini setup.py
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[dev]'
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --editable '.[dev]'
 	touch $@
 
 test: .venv/ready
