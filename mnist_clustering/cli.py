@@ -32,6 +32,7 @@ from .dbscan import AutoDBSCAN, plot_eps
 from .evaluation import cluster_accuracy, map_clusters, name_digits, plot_confusion, score, suspicion, suspicious
 from .features import CnnFeatures, plot_map
 from .kmeans import best_n_clusters, elbow, plot_elbow, show_cluster
+from .label_free import DistortionMap
 from .prepare import NormalizedPCA
 from .touch import interactive_map, save_map
 
@@ -64,7 +65,7 @@ def first_digits(
 def make_points(
     train: Digits, # what the network learns from
     test: Digits, # what it has never seen
-    features: str, # 'cnn' or 'pixels'
+    features: str, # 'cnn', 'distortion' or 'pixels'
     network: str, # 'simple' or 'fast', for 'cnn'
     seed: int, # of the training
     fresh: bool # train even if the cache has it
@@ -72,7 +73,9 @@ def make_points(
     "Turn the digits into points to cluster; ValueError if there are no such features."
     if seed < 0: raise ValueError(f'--seed must be 0 or more, not {seed}')
     if features == 'pixels': return as_pixels((train + test).images).reshape(-1, 784), None, dict(train=0., features=0.)
-    if features != 'cnn': raise ValueError(f'--features must be cnn or pixels, not {features}')
+    start = perf_counter()
+    if features == 'distortion': return DistortionMap(seed=seed, fresh=fresh).fit((train + test).images).embedding_, None, dict(train=0., features=perf_counter() - start)
+    if features != 'cnn': raise ValueError(f'--features must be cnn, distortion or pixels, not {features}')
     cnn = CnnFeatures(network, seed=seed, fresh=fresh).fit(train.images, train.labels)
     start = perf_counter()
     points = np.concatenate([cnn.transform(train.images), cnn.transform(test.images)])
@@ -243,7 +246,7 @@ def make_clusterer(
 @call_parse
 @one_sentence
 def mnist_cluster(
-    features: str = 'cnn', # cnn (the 7th layer) or pixels
+    features: str = 'cnn', # cnn (the 7th layer), distortion (the map of room 07, which needs no label) or pixels
     network: str = 'fast', # simple (the original's eight layers) or fast
     clusterer: str = 'kmeans', # kmeans, dbscan or ward
     n_clusters: str = '10', # for kmeans and ward: a number, or auto to find it without labels
@@ -261,7 +264,7 @@ def mnist_cluster(
     chosen = number_or_auto('n_clusters', n_clusters, 2, n), number_or_auto('eps', eps, .001, 2.), number_or_auto('min_samples', min_samples, 1, n)
     with whole_folder(out) as part:
         raw, cnn, seconds = make_points(train, test, features, network, seed, fresh)
-        points = NormalizedPCA().fit(raw[:n]).transform(raw)
+        points = raw if features == 'distortion' else NormalizedPCA().fit(raw[:n]).transform(raw)
         curve = elbow(points[:n], seed=seed)
         made = perf_counter()
         model = make_clusterer(clusterer, *chosen, curve, seed).fit(points[:n])

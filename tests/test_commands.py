@@ -132,6 +132,14 @@ def test_ward_and_a_warning_in_one_sentence(run, tmp_path):
     assert len(said) == 1 and said[0].startswith('mnist_cluster: no gap stands out')
 
 
+def test_without_a_label(run, tmp_path):
+    ended = run('mnist_cluster', '--limit', LIMIT, '--out', tmp_path, '--features', 'distortion')
+    assert ended.returncode == 0 and not ended.stderr, ended.stderr
+    scores = json.loads((tmp_path / 'scores.json').read_text())
+    assert scores['network'] is None and scores['cnn_test_accuracy'] is None
+    assert scores['test']['accuracy'] > .9 # the cnn, which was taught so many digits only, has less
+
+
 def test_eps_too_small_for_any_cluster(run, tmp_path):
     ended = run('mnist_cluster', '--limit', LIMIT, '--out', tmp_path, '--clusterer', 'dbscan', '--eps', .001)
     assert ended.returncode == 0, ended.stderr

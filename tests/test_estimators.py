@@ -8,16 +8,18 @@ from sklearn.utils.estimator_checks import check_estimator
 from mnist_clustering.agglomerative import Ward
 from mnist_clustering.dbscan import AutoDBSCAN
 from mnist_clustering.features import CnnFeatures
+from mnist_clustering.label_free import DistortionMap
 from mnist_clustering.prepare import NormalizedPCA
 
-# These checks fit tables of one to ten columns, which are no images: CnnFeatures refuses them, as it should.
+# These checks fit tables of one to ten columns, which are no images: CnnFeatures and DistortionMap refuse them, as they should.
 # OnTables, below, draws the tables as images and so runs the same checks on what comes after the refusal.
 NO_IMAGES = '''check_fit_score_takes_y check_estimators_overwrite_params check_dont_overwrite_parameters check_estimators_fit_returns_self
     check_readonly_memmap_input check_n_features_in_after_fitting check_positive_only_tag_during_fit check_estimators_dtypes check_dtype_object
-    check_pipeline_consistency check_estimators_nan_inf check_estimators_pickle check_f_contiguous_array_estimator
-    check_transformer_data_not_an_array check_transformer_general check_methods_sample_order_invariance
+    check_pipeline_consistency check_estimators_nan_inf check_estimators_pickle check_f_contiguous_array_estimator check_methods_sample_order_invariance
     check_methods_subset_invariance check_fit2d_1sample check_fit2d_1feature check_dict_unchanged check_fit_idempotent check_fit_check_is_fitted
     check_n_features_in check_fit2d_predict1d'''.split()
+NO_IMAGES_FEATURES = [*NO_IMAGES, 'check_transformer_data_not_an_array', 'check_transformer_general']
+NO_IMAGES_CLUSTERED = [*NO_IMAGES, 'check_clustering']
 
 
 class OnTables(CnnFeatures):
@@ -32,7 +34,7 @@ class OnTables(CnnFeatures):
 
 @pytest.mark.parametrize('network', ['fast', 'simple'])
 def test_cnn_features(network):
-    check_estimator(CnnFeatures(network, epochs=1), expected_failed_checks=dict.fromkeys(NO_IMAGES, 'feeds tables that are no images'), on_skip=None)
+    check_estimator(CnnFeatures(network, epochs=1), expected_failed_checks=dict.fromkeys(NO_IMAGES_FEATURES, 'feeds tables that are no images'), on_skip=None)
 
 
 def test_cnn_features_on_tables():
@@ -40,11 +42,16 @@ def test_cnn_features_on_tables():
         'check_methods_sample_order_invariance': 'asks for equality to 1e-9, but float32 sums differ by 1e-7 with the place in the batch'})
 
 
-def test_no_exception_is_named_in_vain():
+def test_distortion_map():
+    check_estimator(DistortionMap(), expected_failed_checks=dict.fromkeys(NO_IMAGES_CLUSTERED, 'feeds tables that are no images'), on_skip=None)
+
+
+@pytest.mark.parametrize('estimator, named', [(CnnFeatures(epochs=1), NO_IMAGES_FEATURES), (DistortionMap(), NO_IMAGES_CLUSTERED)], ids=['CnnFeatures', 'DistortionMap'])
+def test_no_exception_is_named_in_vain(estimator, named):
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        results = check_estimator(CnnFeatures(epochs=1), on_fail=None, on_skip=None)
-    assert {result['check_name'] for result in results if result['status'] == 'failed'} == set(NO_IMAGES)
+        results = check_estimator(estimator, on_fail=None, on_skip=None)
+    assert {result['check_name'] for result in results if result['status'] == 'failed'} == set(named)
 
 
 # Ward with a distance_threshold is not here: the checks set n_clusters on their own, which contradicts it (as in scikit-learn's AgglomerativeClustering)
