@@ -34,8 +34,8 @@ def definitions(source: str): return [node for node in ast.parse(source).body if
 
 
 def linked(text: str):
-    "Text whose `names` lead to where they are explained, and whose links lead to pages of this site."
-    text = re.sub(r'(?<!`)`(\w+)`(?!`)', lambda found: f'{{py:obj}}`{found[1]} <{KNOWN[found[1]]}>`' if found[1] in KNOWN else found[0], text)
+    "Text whose `names` lead to where they are explained (but those of parameters), and whose links lead to pages of this site."
+    text = re.sub(r'(?<!\n\| )(?<!`)`(\w+)`(?!`)', lambda found: f'{{py:obj}}`{found[1]} <{KNOWN[found[1]]}>`' if found[1] in KNOWN else found[0], text)
     return re.sub(r'\]\((\w+)\.ipynb', r'](\1.md', text)
 
 
