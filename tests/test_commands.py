@@ -137,7 +137,7 @@ def test_without_a_label(run, tmp_path):
     assert ended.returncode == 0 and not ended.stderr, ended.stderr
     scores = json.loads((tmp_path / 'scores.json').read_text())
     assert scores['network'] is None and scores['cnn_test_accuracy'] is None
-    assert scores['test']['accuracy'] > .9 # the cnn, which was taught so many digits only, has less
+    assert scores['test']['accuracy'] > .9
 
 
 def test_eps_too_small_for_any_cluster(run, tmp_path):
