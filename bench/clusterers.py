@@ -6,7 +6,6 @@ Twice each: fitted to the 60,000 training digits, the 10,000 test digits predict
 the training digits. Writes one row a run, prints mean and standard deviation. Memory is what the fit added at its peak to what was there before.
 """
 import multiprocessing
-import re
 import warnings
 from functools import lru_cache
 from pathlib import Path
@@ -15,11 +14,12 @@ from time import perf_counter
 import numpy as np
 import pandas as pd
 from fastcore.script import call_parse
+from measure import peak_mb
 from sklearn.cluster import KMeans
 from tqdm import tqdm
 
 from mnist_clustering.agglomerative import Ward
-from mnist_clustering.cli import make_points
+from mnist_clustering.compare import make_points
 from mnist_clustering.data import load_mnist
 from mnist_clustering.dbscan import AutoDBSCAN
 from mnist_clustering.evaluation import cluster_accuracy, macro_purity, map_clusters, score
@@ -27,9 +27,6 @@ from mnist_clustering.kmeans import best_n_clusters, elbow
 from mnist_clustering.prepare import NormalizedPCA
 
 N = 60_000
-
-
-def peak_mb(): return int(re.search(r'VmHWM:\s+(\d+)', Path('/proc/self/status').read_text())[1]) / 1024 # ru_maxrss would be the parent's
 
 
 @lru_cache(maxsize=1)

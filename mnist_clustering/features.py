@@ -8,6 +8,7 @@ __all__ = ['SeventhLayer', 'CnnFeatures', 'spread_out', 'plot_map']
 # %% ../nbs/02_features.ipynb #749afd28
 import matplotlib.pyplot as plt
 import numpy as np
+from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -18,7 +19,7 @@ from .data import label_colors
 
 # %% ../nbs/02_features.ipynb #a7eeee33
 class SeventhLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    "Reads the 7th layer of a network; a subclass trains one and leaves it in `weights_`."
+    "Reads the 7th layer of a network; a subclass trains one and leaves it in `weights_`, and its names in `classes_`."
     def transform(self,
         X: np.ndarray # (n, 28, 28), (n, 28, 28, 1) or (n, 784)
     ) -> np.ndarray: # (n, 128) float32, none negative
@@ -29,6 +30,20 @@ class SeventhLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         if len(pixels) < 1000: return read()['features'] # sooner done than looked up
         return cached('features', read, self.fresh, pixels=pixels, weights=self.weights_, network=self.network,
                       code=module_source('mnist_clustering.cnn'))['features']
+
+    def predict(self,
+        X: np.ndarray # (n, 28, 28), (n, 28, 28, 1) or (n, 784)
+    ) -> np.ndarray: # (n,) one of classes_ for each image
+        "What the network itself calls each image; NotFittedError before fit."
+        features = self.transform(X)
+        return self.classes_[answers(features, self.weights_)]
+
+    def predict_proba(self,
+        X: np.ndarray # (n, 28, 28), (n, 28, 28, 1) or (n, 784)
+    ) -> np.ndarray: # (n, n_classes) float32, the shares of each of classes_
+        "How sure the network is of each name; NotFittedError before fit."
+        features = self.transform(X)
+        return softmax(features @ self.weights_[-2] + self.weights_[-1], axis=1)
 
     def _rows(self, X): return as_pixels(X).reshape(len(X), 784) if np.ndim(X) > 2 else X
     def _pixels(self, X): return as_pixels(X)
@@ -60,13 +75,6 @@ class CnnFeatures(SeventhLayer):
         self.classes_, labels = np.unique(y, return_inverse=True)
         self.weights_, self.history_ = train_cnn(self._pixels(X), labels, self.network, self.epochs, self.seed, fresh=self.fresh)
         return self
-
-    def predict(self,
-        X: np.ndarray # (n, 28, 28), (n, 28, 28, 1) or (n, 784)
-    ) -> np.ndarray: # (n,) one of classes_ for each image
-        "What the network itself calls each image."
-        features = self.transform(X)
-        return self.classes_[answers(features, self.weights_)]
 
     def score(self,
         X: np.ndarray, # (n, 28, 28), (n, 28, 28, 1) or (n, 784)

@@ -14,9 +14,10 @@ from conftest import BIN, axe_finds
 
 import mnist_clustering
 from mnist_clustering.cli import first_digits, mnist_cluster
+from mnist_clustering.compare import BOARD, BUDGETS, CLUSTERERS
 
 LIMIT = 2100
-WRITTEN = {'scores.json', 'labels.csv', 'cluster_map.png', 'elbow.png', 'confusion.png', 'suspicious.png', 'suspicious.csv', 'report.html', 'map.html', 'clusters'}
+WRITTEN = {'scores.json', 'labels.csv', 'cluster_map.png', 'elbow.png', 'confusion.png', 'suspicious.png', 'suspicious.csv', 'report.html', 'map.html', 'piles.png', 'clusters'}
 
 
 def names(folder): return {path.name for path in folder.iterdir()}
@@ -132,12 +133,46 @@ def test_ward_and_a_warning_in_one_sentence(run, tmp_path):
     assert len(said) == 1 and said[0].startswith('mnist_cluster: no gap stands out')
 
 
-def test_without_a_label(run, tmp_path):
-    ended = run('mnist_cluster', '--limit', LIMIT, '--out', tmp_path, '--features', 'distortion')
+@pytest.mark.parametrize('features, network, least', [('distortion', None, .9), ('label_free', 'fast', .7)]) # 1,800 digits teach a network little
+def test_without_a_label(run, tmp_path, features, network, least):
+    ended = run('mnist_cluster', '--limit', LIMIT, '--out', tmp_path, '--features', features)
     assert ended.returncode == 0 and not ended.stderr, ended.stderr
     scores = json.loads((tmp_path / 'scores.json').read_text())
-    assert scores['network'] is None and scores['cnn_test_accuracy'] is None
-    assert scores['test']['accuracy'] > .9
+    assert scores['network'] == network and scores['cnn_test_accuracy'] is None
+    assert scores['test']['accuracy'] > least
+
+
+def test_named_by_a_person(run, tmp_path):
+    options = 'mnist_cluster', '--limit', LIMIT, '--out', tmp_path, '--features', 'pixels', '--n_clusters', 3
+    assert run(*options).returncode == 0
+    before = (tmp_path / 'report.html').read_bytes()
+    names_file = tmp_path / 'names.txt'
+    for text, words in ((None, 'is no file'), ('0 one', 'line 1: a pile'), ('3 1', 'a pile (0 to 2)')):
+        if text: names_file.write_text(text)
+        refused(run(*options, '--names', names_file), words)
+        assert (tmp_path / 'report.html').read_bytes() == before
+    names_file.write_text('0 4\n2 4\n')
+    assert run(*options, '--names', names_file).returncode == 0
+    table = pd.read_csv(tmp_path / 'labels.csv')
+    assert table.digit[table.cluster != 1].eq(4).all() and table.digit[table.cluster == 1].eq(-1).all()
+
+
+def test_a_board_that_was_stopped(run, tmp_path):
+    rows = [dict(n=10_000, features=features, clusterer=clusterer, seed=0, n_clusters=10, accuracy=.9, accuracy_test=.123, nmi=.9, ari=.9, coverage=1.,
+                 seconds=1., mb=1., seconds_features=1., mb_features=1.) for features in BOARD for clusterer in CLUSTERERS]
+    pd.DataFrame(rows[1:]).to_csv(tmp_path / 'compare.csv', index=False)
+    pd.DataFrame([dict(n=10_000, n_labels=n_labels, seed=0, accuracy_test=.5) for n_labels in BUDGETS if n_labels != 1000]).to_csv(tmp_path / 'label_budget.csv', index=False)
+    ended = run('mnist_compare', '--quick', '--out', tmp_path)
+    assert ended.returncode == 0 and not ended.stderr, ended.stderr
+    board, budget = pd.read_csv(tmp_path / 'compare.csv'), pd.read_csv(tmp_path / 'label_budget.csv')
+    assert len(board) == len(rows) and .4 < board.accuracy_test.iloc[-1] < .7 and board.accuracy_test[:-1].eq(.123).all()
+    assert len(budget) == len(BUDGETS) and budget.accuracy_test.iloc[-1] > .9
+    assert names(tmp_path) == {'compare.csv', 'compare.png', 'label_budget.csv', 'label_budget.png'}
+    assert '12.30%' in ended.stdout
+
+
+def test_a_board_without_seeds(run, tmp_path):
+    refused(run('mnist_compare', '--seeds', 0, '--out', tmp_path), '--seeds must be 1 or more')
 
 
 def test_eps_too_small_for_any_cluster(run, tmp_path):

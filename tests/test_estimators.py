@@ -8,10 +8,10 @@ from sklearn.utils.estimator_checks import check_estimator
 from mnist_clustering.agglomerative import Ward
 from mnist_clustering.dbscan import AutoDBSCAN
 from mnist_clustering.features import CnnFeatures
-from mnist_clustering.label_free import DistortionMap
+from mnist_clustering.label_free import DistortionMap, LabelFreeFeatures
 from mnist_clustering.prepare import NormalizedPCA
 
-# These checks fit tables of one to ten columns, which are no images: CnnFeatures and DistortionMap refuse them, as they should.
+# These checks fit tables of one to ten columns, which are no images: what reads images refuses them, as they should.
 # OnTables, below, draws the tables as images and so runs the same checks on what comes after the refusal.
 NO_IMAGES = '''check_fit_score_takes_y check_estimators_overwrite_params check_dont_overwrite_parameters check_estimators_fit_returns_self
     check_readonly_memmap_input check_n_features_in_after_fitting check_positive_only_tag_during_fit check_estimators_dtypes check_dtype_object
@@ -42,11 +42,12 @@ def test_cnn_features_on_tables():
         'check_methods_sample_order_invariance': 'asks for equality to 1e-9, but float32 sums differ by 1e-7 with the place in the batch'})
 
 
-def test_distortion_map():
-    check_estimator(DistortionMap(), expected_failed_checks=dict.fromkeys(NO_IMAGES_CLUSTERED, 'feeds tables that are no images'), on_skip=None)
+@pytest.mark.parametrize('estimator, named', [(DistortionMap(), NO_IMAGES_CLUSTERED), (LabelFreeFeatures(), NO_IMAGES_FEATURES)], ids=repr)
+def test_without_a_label(estimator, named):
+    check_estimator(estimator, expected_failed_checks=dict.fromkeys(named, 'feeds tables that are no images'), on_skip=None)
 
 
-@pytest.mark.parametrize('estimator, named', [(CnnFeatures(epochs=1), NO_IMAGES_FEATURES), (DistortionMap(), NO_IMAGES_CLUSTERED)], ids=['CnnFeatures', 'DistortionMap'])
+@pytest.mark.parametrize('estimator, named', [(CnnFeatures(epochs=1), NO_IMAGES_FEATURES), (DistortionMap(), NO_IMAGES_CLUSTERED), (LabelFreeFeatures(), NO_IMAGES_FEATURES)], ids=repr)
 def test_no_exception_is_named_in_vain(estimator, named):
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')

@@ -1,0 +1,48 @@
+"""How each step of the road without labels grows with the number of digits, one seed.
+
+    python bench/growth.py [--out bench/growth.csv]
+
+Nothing is taken from the cache. mb is what a step added at its peak to what was there before.
+"""
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+from fastcore.script import call_parse
+from tqdm import tqdm
+
+from mnist_clustering.compare import costs
+from mnist_clustering.data import load_mnist
+from mnist_clustering.features import CnnFeatures
+from mnist_clustering.label_free import containment, find_pieces, gossip, lay_out, merge_contained, shared_pieces, two_views
+
+
+def one_size(images):
+    def step(name, work):
+        with costs() as spent: made = work()
+        rows.append(dict(n=len(images), step=name, **spent))
+        return made
+    rows = []
+    lines, where = step('straighten, edges, directions', lambda: two_views(images))
+    near, distances = step('neighbours', lambda: gossip(lines, where, 10, 2))
+    maps = step('three maps', lambda: [lay_out(near, distances, where, 10, seed) for seed in range(3)])
+    pieces = step('pieces', lambda: shared_pieces([find_pieces(one) for one in maps]))
+    clusters = merge_contained(pieces, step('containment', lambda: containment(lines, where, pieces)))
+    cnn = step('training, ten rounds', lambda: CnnFeatures(fresh=True).fit(images, clusters))
+    step('7th layer', lambda: cnn.transform(images))
+    return rows
+
+
+@call_parse
+def main(out: Path = Path('bench/growth.csv')): # where to write
+    "The seconds and the memory of each step."
+    train, test = load_mnist()
+    images, rows = (train + test).images, []
+    with TemporaryDirectory() as folder:
+        os.environ['MNIST_CLUSTERING_CACHE'] = folder
+        one_size(images[:500]) # numba compiles, UMAP and TensorFlow are loaded
+        for n in tqdm((2_500, 5_000, 10_000, 20_000, 40_000, 70_000), disable=None):
+            rows += one_size(images[:n])
+            pd.DataFrame(rows).to_csv(out, index=False, float_format='%.6g')
+    print(pd.DataFrame(rows).pivot(index='step', columns='n', values='seconds').to_string(float_format='{:.1f}'.format))
