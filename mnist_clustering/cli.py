@@ -27,13 +27,12 @@ from sklearn.decomposition import PCA
 from .agglomerative import Ward, plot_dendrogram
 from .cache import clear_cache, progress, versions, whole_file, whole_folder
 from .cnn import NETWORKS
-from .compare import board_rows, budget_rows, make_points, name_piles, plot_board, plot_label_budget, show_piles
+from .compare import board_rows, budget_rows, make_points, name_piles, plot_board, plot_label_budget, ready_points, show_piles
 from .data import Digits, load_mnist, show_digits
 from .dbscan import AutoDBSCAN, plot_eps
 from .evaluation import cluster_accuracy, map_clusters, name_digits, plot_confusion, score, suspicion, suspicious
 from .features import plot_map
 from .kmeans import best_n_clusters, elbow, plot_elbow, show_cluster
-from .prepare import NormalizedPCA
 from .touch import interactive_map, save_map
 
 # %% ../nbs/10_cli.ipynb #8eb41c96
@@ -128,7 +127,7 @@ def draw_all(
     curve: pd.DataFrame, # from elbow
     suspects: pd.DataFrame # from suspicious
 ) -> None: # writes .png files, and the map to touch in map.html
-    "Draw the map, the elbow, eps or the dendrogram, the confusion, the suspects and a wall for each cluster (the hundred largest)."
+    "Draw the map, the elbow, eps or the dendrogram, the confusion, the suspects and a row and a wall for each cluster (the hundred largest)."
     def save(ax, name):
         ax.figure.savefig(folder / name, dpi=120, bbox_inches='tight')
         plt.close(ax.figure)
@@ -237,7 +236,7 @@ def mnist_cluster(
     out: Path = Path('output'), # folder to write to
     seed: int = 0, # of everything that is random
     limit: int = 70_000, # take only so many digits
-    names: Path | None = None, # a file with a line for each cluster, its number and its digit: your names (look at piles.png) instead of the training digits'
+    names: Path | None = None, # a file with a line for each cluster, its number and its digit: your names (look at piles.png) instead of the training digits
     fresh: bool = False # train even if the cache has it
 ):
     "Cluster the MNIST digits, name the clusters, score, draw, and write a report."
@@ -247,7 +246,7 @@ def mnist_cluster(
     chosen = number_or_auto('n_clusters', n_clusters, 2, n), number_or_auto('eps', eps, .001, 2.), number_or_auto('min_samples', min_samples, 1, n)
     with whole_folder(out) as part:
         raw, maker, seconds = make_points(train, test, features, network, seed, fresh)
-        points = raw if features == 'distortion' else NormalizedPCA().fit(raw[:n]).transform(raw)
+        points = ready_points(raw, features, n)
         curve = elbow(points[:n], seed=seed)
         made = perf_counter()
         model = make_clusterer(clusterer, *chosen, curve, seed).fit(points[:n])

@@ -26,7 +26,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .cache import cached, module_source, progress
 from .cnn import as_pixels, train_cnn
-from .features import CnnFeatures, SeventhLayer
+from .features import CnnFeatures, SeventhLayer, as_rows
 
 # %% ../nbs/07_label_free.ipynb #af926b84
 def deskew(
@@ -248,7 +248,7 @@ class DistortionMap(ClusterMixin, BaseEstimator):
         y: None = None # not used, not even looked at
     ): # self, with neighbors_, distances_, embedding_, pieces_, ratios_, labels_, n_pieces_ and n_clusters_
         "Find the clusters; ValueError if images are not 28x28, out of range, or fewer than neighbours and dimensions need; a warning if it is not clear which pieces are the same."
-        X = validate_data(self, as_pixels(X).reshape(len(X), 784) if np.ndim(X) > 2 else X)
+        X = validate_data(self, as_rows(X))
         if len(X) < (least := max(self.n_neighbors, self.n_components) + 2): raise ValueError(f'at least {least} images are needed for {self.n_neighbors} neighbours and {self.n_components} dimensions, not {len(X)}')
         if not np.ptp(X, axis=0).any(): raise ValueError('all images are the same: there is nothing to tell apart')
         self.images_ = as_pixels(X)
@@ -271,7 +271,7 @@ class DistortionMap(ClusterMixin, BaseEstimator):
     ) -> np.ndarray: # (m,) the cluster of each
         "Ask the nearest of the fitted images; NotFittedError before fit."
         check_is_fitted(self)
-        X = validate_data(self, as_pixels(X).reshape(len(X), 784) if np.ndim(X) > 2 else X, reset=False)
+        X = validate_data(self, as_rows(X), reset=False)
         views = two_views(np.concatenate([self.images_, as_pixels(X)]), len(self.images_))
         return vote(self.labels_, *gossip(*views, self.n_neighbors, self.warp, self.neighbors_)).argmax(axis=1)
 
