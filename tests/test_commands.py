@@ -74,7 +74,7 @@ def test_labels_agree_with_the_scores(clustered):
 
 def test_report_stands_alone(clustered):
     page = (clustered[0] / 'report.html').read_text()
-    assert page.count('<img') == page.count('src="data:image/png;base64,') == 4 + 10
+    assert page.count('<img') == page.count('src="data:image/png;base64,') == 5 + 10
     assert set(re.findall(r'(?:src|href)="(?!data:)([^"]*)', page)) == {'map.html'}
 
 
