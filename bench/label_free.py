@@ -40,7 +40,7 @@ def one_row(fitted, seed):
         test_piles = piles.predict(test.images) if fitted == '60k' else piles.labels_[n:]
     prepare = NormalizedPCA().fit(train_features)
     kmeans = KMeans(piles.n_clusters_, n_init=4, random_state=seed).fit(prepare.transform(train_features))
-    ratios = np.sort(piles.ratios_[~np.eye(piles.n_pieces_, dtype=bool)])
+    ratios = np.sort(np.where(np.eye(piles.n_pieces_, dtype=bool), np.inf, piles.ratios_).min(axis=1))
     names, taught_names, kmeans_names = (map_clusters(labels, found) for labels, found in (
         (digits.labels, piles.labels_), (digits.labels, taught.labels_), (train.labels, kmeans.labels_)))
     found_piles, found = score(digits.labels, piles.labels_, names), score(digits.labels, taught.labels_, taught_names)

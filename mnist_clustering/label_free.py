@@ -174,10 +174,11 @@ def lay_out(
 # %% ../nbs/07_label_free.ipynb #e412f40c
 def find_pieces(
     embedding: np.ndarray, # (n, d) from lay_out
-    n_neighbors: int = 50 # how many each is tied to
+    n_neighbors: int | None = None # how many each is tied to; half a percent of all, but from 11 to 50, when None
 ) -> np.ndarray: # (n,) the piece of each, from 0
     "The connected parts of the graph of neighbours."
-    return connected_components(kneighbors_graph(embedding, min(n_neighbors, len(embedding) - 1)), directed=False)[1]
+    if n_neighbors is None: n_neighbors = min(np.clip(len(embedding) // 200, 11, 50), len(embedding) - 1)
+    return connected_components(kneighbors_graph(embedding, n_neighbors), directed=False)[1]
 
 # %% ../nbs/07_label_free.ipynb #0c5c0b45
 def shared_pieces(
@@ -213,14 +214,16 @@ def merge_contained(
     pieces: np.ndarray, # (n,) the piece of each, from 0
     ratios: np.ndarray # (k, k) from containment
 ) -> np.ndarray: # (n,) the cluster of each, from 0
-    "Join the pieces whose ratio lies below the widest gap; a warning if there is none."
-    steps = np.r_[1, np.sort(np.clip(ratios[~np.eye(len(ratios), dtype=bool)], 1, 2)), 2]
+    "Join each piece with the one that it contains best, if their ratio lies below the widest gap; a warning if there is none."
+    ratios = np.where(np.eye(len(ratios), dtype=bool), np.inf, ratios)
+    best = ratios.min(axis=1, keepdims=True)
+    steps = np.r_[1, np.sort(np.clip(best.ravel(), 1, 2)), 2]
     gaps = steps[1:] / steps[:-1]
     gap = gaps.argmax()
     if gaps[gap] < 1.15:
         warnings.warn(f'which of the {len(ratios)} shapes are the same is not clear: the ratios rise by a factor of {gaps[gap]:.2f} at most; none are joined')
         return pieces
-    return connected_components(ratios < np.sqrt(steps[gap] * steps[gap + 1]), directed=False)[1][pieces]
+    return connected_components((ratios == best) & (best < np.sqrt(steps[gap] * steps[gap + 1])), directed=False)[1][pieces]
 
 # %% ../nbs/07_label_free.ipynb #b0154573
 def vote(
