@@ -293,11 +293,13 @@ def mnist_compare(
     out.mkdir(parents=True, exist_ok=True)
     tables = {}
     for name, make_rows in (('compare', board_rows), ('label_budget', budget_rows)):
-        done = pd.read_csv(out / f'{name}.csv') if (out / f'{name}.csv').exists() else None
+        file = out / f'{name}.csv'
+        done = pd.read_csv(file) if file.exists() else None
+        if done is not None and not {'n', 'seed'} <= set(done): raise ValueError(f'{file} was not written by mnist_compare: move it away, then run this again')
         rows = [] if done is None else done.to_dict('records')
         for row in progress(make_rows(train, test, 1 if quick else seeds, done), desc=f'{name}.csv'):
             rows.append(row)
-            with whole_file(out / f'{name}.csv') as part: pd.DataFrame(rows).to_csv(part, index=False, float_format='%.6g')
+            with whole_file(file) as part: pd.DataFrame(rows).to_csv(part, index=False, float_format='%.6g')
         tables[name] = pd.DataFrame(rows).query(f'n == {len(train) + len(test)}')
     board, budget = tables.values()
     for name, ax in (('compare', plot_board(board)), ('label_budget', plot_label_budget(budget, board))):

@@ -175,6 +175,12 @@ def test_a_board_without_seeds(run, tmp_path):
     refused(run('mnist_compare', '--seeds', 0, '--out', tmp_path), '--seeds must be 1 or more')
 
 
+def test_a_board_beside_another_table(run, tmp_path):
+    (tmp_path / 'compare.csv').write_text('n;seed\n10000;0\n')
+    refused(run('mnist_compare', '--quick', '--out', tmp_path), 'compare.csv was not written by mnist_compare')
+    assert (tmp_path / 'compare.csv').read_text().startswith('n;seed')
+
+
 def test_eps_too_small_for_any_cluster(run, tmp_path):
     ended = run('mnist_cluster', '--limit', LIMIT, '--out', tmp_path, '--clusterer', 'dbscan', '--eps', .001)
     assert ended.returncode == 0, ended.stderr
