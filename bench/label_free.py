@@ -5,6 +5,8 @@
 Twice each: fitted to all 70,000 (70k), and fitted to the 60,000 training digits and asked about the 10,000 others (60k). Each row is the whole
 road from images to piles, in a process of its own (mb is its peak) and with an empty cache. The labels are looked at once, at the end of a row,
 for its scores: the names are those that fit the fitted digits best (Hungarian), as in the literature.
+
+The 60k rows of bench/label_free.csv have no seconds: their maps and networks are those that mnist_compare had left in the cache.
 """
 import multiprocessing
 import os
