@@ -19,11 +19,11 @@ from sklearn.cluster import KMeans
 from tqdm import tqdm
 
 from mnist_clustering.agglomerative import Ward
-from mnist_clustering.compare import make_points
 from mnist_clustering.data import load_mnist
 from mnist_clustering.dbscan import AutoDBSCAN
 from mnist_clustering.evaluation import cluster_accuracy, macro_purity, map_clusters, score
 from mnist_clustering.kmeans import best_n_clusters, elbow
+from mnist_clustering.model import make_points
 from mnist_clustering.prepare import NormalizedPCA
 
 N = 60_000

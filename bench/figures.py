@@ -14,10 +14,10 @@ from fastcore.script import call_parse
 from sklearn.cluster import KMeans
 from tqdm import tqdm
 
-from mnist_clustering.compare import make_points
 from mnist_clustering.data import load_mnist
 from mnist_clustering.evaluation import macro_purity, map_clusters, score
 from mnist_clustering.kmeans import best_n_clusters, elbow
+from mnist_clustering.model import make_points
 
 
 def one_run(features, network, seed):

@@ -15,8 +15,9 @@ from tqdm import tqdm
 
 from mnist_clustering.compare import costs
 from mnist_clustering.data import load_mnist
+from mnist_clustering.distortion import nn_descent, preprocess
 from mnist_clustering.features import CnnFeatures
-from mnist_clustering.label_free import containment, find_pieces, gossip, lay_out, merge_contained, shared_pieces, two_views
+from mnist_clustering.shapes import containment, find_components, merge_contained, shared_components, umap_layout
 
 
 def one_size(images):
@@ -25,10 +26,10 @@ def one_size(images):
         rows.append(dict(n=len(images), step=name, **spent))
         return made
     rows = []
-    lines, where = step('straighten, edges, directions', lambda: two_views(images))
-    near, distances = step('neighbours', lambda: gossip(lines, where, 10, 2))
-    maps = step('three maps', lambda: [lay_out(near, distances, where, 10, seed) for seed in range(3)])
-    pieces = step('pieces', lambda: shared_pieces([find_pieces(one) for one in maps]))
+    lines, where = step('straighten, edges, directions', lambda: preprocess(images))
+    near, distances = step('neighbours', lambda: nn_descent(lines, where, 10, 2))
+    maps = step('three maps', lambda: [umap_layout(near, distances, where, 10, seed) for seed in range(3)])
+    pieces = step('pieces', lambda: shared_components([find_components(one) for one in maps]))
     clusters = merge_contained(pieces, step('containment', lambda: containment(lines, where, pieces)))
     cnn = step('training, a round', lambda: CnnFeatures(epochs=1, fresh=True).fit(images, clusters))
     step('7th layer', lambda: cnn.transform(images))

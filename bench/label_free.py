@@ -23,8 +23,9 @@ from tqdm import tqdm
 
 from mnist_clustering.data import load_mnist
 from mnist_clustering.evaluation import cluster_accuracy, map_clusters, purity, score
-from mnist_clustering.label_free import DistortionMap, LabelFreeFeatures
+from mnist_clustering.label_free import LabelFreeFeatures
 from mnist_clustering.prepare import NormalizedPCA
+from mnist_clustering.shapes import DistortionMap
 
 
 def one_row(fitted, seed):

@@ -11,7 +11,7 @@ import numpy as np
 from sphinx.cmd.build import main
 
 from mnist_clustering.data import load_mnist
-from mnist_clustering.touch import interactive_map, save_map
+from mnist_clustering.interactive_map import interactive_map, save_map
 from pages import outputs, read
 
 config = ConfigParser()

@@ -21,7 +21,7 @@ from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .data import PALETTE
+from .draw import PALETTE
 from .prepare import check_memory
 
 # %% ../nbs/05_dbscan.ipynb #4cdf04ce

@@ -14,8 +14,8 @@ import pandas as pd
 from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 
-from .cache import progress
-from .data import PALETTE, show_digits
+from .draw import PALETTE, show_images
+from .store import progress
 
 # %% ../nbs/03_kmeans.ipynb #1c38b819
 def show_cluster(
@@ -28,7 +28,7 @@ def show_cluster(
     "A wall of 100 random members of a cluster, or of all when there are fewer."
     members = clusters == cluster
     digits, counts = np.unique(labels[members], return_counts=True)
-    return show_digits(images[members], ax=ax, title=f'Cluster {cluster}: {counts.max() / members.sum():.1%} of {members.sum():,} are {digits[counts.argmax()]}')
+    return show_images(images[members], ax=ax, title=f'Cluster {cluster}: {counts.max() / members.sum():.1%} of {members.sum():,} are {digits[counts.argmax()]}')
 
 # %% ../nbs/03_kmeans.ipynb #bc57a60a
 def elbow(

@@ -7,7 +7,7 @@ from scipy.spatial.distance import pdist
 from sklearn.cluster import DBSCAN
 from sklearn.datasets import make_blobs, make_circles, make_moons
 
-from mnist_clustering.agglomerative import Ward, cut_tree
+from mnist_clustering.agglomerative import cut_tree, Ward
 from mnist_clustering.data import load_mnist
 from mnist_clustering.dbscan import AutoDBSCAN, count_clusters, mutual_reachability_tree
 from mnist_clustering.prepare import NormalizedPCA

@@ -8,8 +8,9 @@ from sklearn.utils.estimator_checks import check_estimator
 from mnist_clustering.agglomerative import Ward
 from mnist_clustering.dbscan import AutoDBSCAN
 from mnist_clustering.features import CnnFeatures
-from mnist_clustering.label_free import DistortionMap, LabelFreeFeatures
+from mnist_clustering.label_free import LabelFreeFeatures
 from mnist_clustering.prepare import NormalizedPCA
+from mnist_clustering.shapes import DistortionMap
 
 # These checks fit tables of one to ten columns, which are no images: what reads images refuses them, as they should.
 # OnTables, below, draws the tables as images and so runs the same checks on what comes after the refusal.

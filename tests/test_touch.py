@@ -6,8 +6,9 @@ import pytest
 from conftest import axe_finds
 from PIL import Image
 
-from mnist_clustering.data import PALETTE, load_mnist
-from mnist_clustering.touch import interactive_map, save_map
+from mnist_clustering.data import load_mnist
+from mnist_clustering.draw import PALETTE
+from mnist_clustering.interactive_map import interactive_map, save_map
 
 N = 2600 # on two sheets of images
 SUSPECT = 2580
