@@ -8,6 +8,7 @@ from sklearn.utils.estimator_checks import check_estimator
 from mnist_clustering.agglomerative import Ward
 from mnist_clustering.dbscan import AutoDBSCAN
 from mnist_clustering.features import CnnFeatures
+from mnist_clustering.kmeans import AutoGaussianMixture, AutoKMeans
 from mnist_clustering.label_free import LabelFreeFeatures
 from mnist_clustering.prepare import NormalizedPCA
 from mnist_clustering.shapes import DistortionMap
@@ -57,7 +58,8 @@ def test_no_exception_is_named_in_vain(estimator, named):
 
 
 # Ward with a distance_threshold is not here: the checks set n_clusters on their own, which contradicts it (as in scikit-learn's AgglomerativeClustering)
-@pytest.mark.parametrize('estimator', [NormalizedPCA(), NormalizedPCA(1), AutoDBSCAN(), AutoDBSCAN(eps=.5, min_samples=5), Ward(), Ward(n_clusters=2)], ids=repr)
+@pytest.mark.parametrize('estimator', [NormalizedPCA(), NormalizedPCA(1), AutoKMeans(), AutoKMeans(2), AutoGaussianMixture(),
+                                       AutoGaussianMixture(2), AutoDBSCAN(), AutoDBSCAN(eps=.5, min_samples=5), Ward(), Ward(n_clusters=2)], ids=repr)
 @pytest.mark.filterwarnings('ignore:no (eps|gap) stands out')
 def test_prepare_and_clusterers(estimator):
     check_estimator(estimator, on_skip=None)
