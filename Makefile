@@ -1,59 +1,71 @@
-# make       the environment, then the digits clustered, scored and drawn in output/
+# make       the environment, then the 70,000 images clustered four ways, scored and drawn in output/
 # make test  everything that CI checks
 # make lab   the notebooks in JupyterLab
 # make docs  the site, in _docs/index.html
 # make dist  the package for an index, in dist/
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 BIN := .venv/bin
+RUNS := kmeans dbscan ward pixels
 
-.PHONY: run test lab docs dist export readme figures
+# $(call step,what,command): say what begins, do it, say how many seconds it took; a command that fails ends make
+define step
+@echo '[make] $(1)'
+@start=$$(date +%s); $(2) && echo "[make] $(1): $$(( $$(date +%s) - start )) s"
+endef
 
-run: .venv/ready output/pixels/scores.json output/dbscan/scores.json output/ward/scores.json
-	$(BIN)/mnist_cluster --n_clusters auto --out output
-	$(BIN)/mnist_scores output output/dbscan output/ward output/pixels
+.PHONY: run test lint lab docs dist export readme figures
+
+# each run is a folder of its own
+run: $(RUNS:%=output/%/scores.json)
+	$(call step,scores side by side,$(BIN)/mnist_scores $(RUNS:%=output/%))
 
 output/%/scores.json: $(wildcard mnist_clustering/*.py) | .venv/ready
-	$(BIN)/mnist_cluster $(OPTIONS) --out output/$*
+	$(call step,mnist_cluster $(OPTIONS) --out output/$*,$(BIN)/mnist_cluster $(OPTIONS) --out output/$*)
 
-output/pixels/scores.json: OPTIONS = --features pixels
-output/dbscan/scores.json: OPTIONS = --clusterer dbscan
-output/ward/scores.json: OPTIONS = --clusterer ward --n_clusters auto
+output/kmeans/scores.json: OPTIONS = --features cnn --clusterer kmeans --n_clusters auto
+output/dbscan/scores.json: OPTIONS = --features cnn --clusterer dbscan
+output/ward/scores.json: OPTIONS = --features cnn --clusterer ward --n_clusters auto
+output/pixels/scores.json: OPTIONS = --features pixels --clusterer kmeans
 
 # uv installs in seconds what pip takes minutes for; compiled once, a command starts in half the time
 .venv/ready: settings.ini setup.py
-	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11")'
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --editable '.[dev]'
-	touch $@
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	$(call step,a new environment in .venv,$(PYTHON) -m venv .venv)
+	$(call step,uv,$(BIN)/python -m pip install --quiet --disable-pip-version-check uv)
+	$(call step,the package and its tools,$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --editable '.[dev]')
+	@touch $@
 
 test: .venv/ready
 	$(MAKE) export readme
 	git diff --stat -- nbs mnist_clustering README.md
 	test -z "$$(git status --porcelain -- nbs mnist_clustering README.md)" # what is committed is what the notebooks make
-	$(BIN)/nbdev_test --n_workers 2 --do_print --timing
-	$(BIN)/pytest tests
+	$(MAKE) lint
+	$(call step,every notebook run,$(BIN)/nbdev_test --n_workers 2 --do_print --timing)
+	$(call step,the tests,$(BIN)/pytest tests)
+
+lint: .venv/ready
+	$(call step,ruff,$(BIN)/ruff check)
 
 # the notebooks are the source: the package and the README are made from them
 export: .venv/ready
-	$(BIN)/nbdev_export
-	$(BIN)/python docs/clean.py
-	$(BIN)/nbdev_clean
+	$(call step,notebooks to package,$(BIN)/nbdev_export && $(BIN)/python docs/clean.py && $(BIN)/nbdev_clean)
 
 readme: .venv/ready
-	$(BIN)/python docs/readme.py
+	$(call step,README.md from nbs/index.ipynb,$(BIN)/python docs/readme.py)
 
 docs: .venv/ready
-	$(BIN)/python docs/site.py
+	$(call step,the site,$(BIN)/python docs/site.py)
+	@echo 'open file://$(CURDIR)/_docs/index.html'
 
+# in a container one is root, which JupyterLab has to be told
 lab: .venv/ready
-	$(BIN)/jupyter lab nbs
+	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/nbs
 
 dist: .venv/ready
 	rm -rf dist
-	$(BIN)/python -m build --installer uv
-	$(BIN)/twine check --strict dist/*
+	$(call step,sdist and wheel,$(BIN)/python -m build --installer uv)
+	$(call step,their metadata,$(BIN)/twine check --strict dist/*)
 
 # the five-seed table of the README, about an hour on two cores
 figures: .venv/ready
-	$(BIN)/python bench/figures.py
+	$(call step,five seeds,$(BIN)/python bench/figures.py)
