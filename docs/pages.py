@@ -16,6 +16,11 @@ def read(name: str):
     return [cell for cell in cells if 'hide' not in cell.directives]
 
 
+def title(name: str):
+    "The first heading of a notebook."
+    return re.match(r'# (.+)', read(name)[0].source)[1]
+
+
 def outputs(cell):
     "What a cell has printed, returned and drawn: the kind and the data of each."
     for output in cell.get('outputs', []):
