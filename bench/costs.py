@@ -1,11 +1,12 @@
-"""How time and memory grow with the number of digits: AutoDBSCAN and Ward beside their relatives, on the network's features.
+"""How time and memory grow with the number of digits: AutoDBSCAN, Ward and relatives on a network's features.
 
     pip install fastcluster hdbscan
     python bench/costs.py [--out bench/costs.csv]
 
-Each fit has a process of its own and comes after one on few points, which loads and compiles. Memory is what the fit added at its peak. All methods
-take turns at each size, so that a machine that slows down slows them all; who would need more than 12 GB or took more than two minutes sits out the
-larger sizes. scikit-learn's DBSCAN is told the eps that ours finds.
+Each fit has a process of its own and comes after one on few points, which loads and compiles. Memory is what the fit
+added at its peak. All methods take turns at each size, so that a machine that slows down slows them all. A method that
+would need more than 12 GB or took more than two minutes sits out the larger sizes. scikit-learn's DBSCAN is told the
+eps that ours finds.
 """
 import multiprocessing
 import warnings
@@ -27,8 +28,10 @@ from mnist_clustering.dbscan import AutoDBSCAN
 
 METHODS = { # name: (notebook, fit of points given the smallest cluster and the eps that ours found)
     'AutoDBSCAN (ours), finds its eps': ('dbscan', lambda X, size, eps: AutoDBSCAN().fit(X)),
-    'scikit-learn DBSCAN, told eps': ('dbscan', lambda X, size, eps: DBSCAN(eps=eps, min_samples=size, n_jobs=-1).fit(X)),
-    'scikit-learn HDBSCAN': ('dbscan', lambda X, size, eps: HDBSCAN(min_cluster_size=size, copy=True, n_jobs=-1).fit(X)),
+    'scikit-learn DBSCAN, told eps': (
+        'dbscan', lambda X, size, eps: DBSCAN(eps=eps, min_samples=size, n_jobs=-1).fit(X)),
+    'scikit-learn HDBSCAN': (
+        'dbscan', lambda X, size, eps: HDBSCAN(min_cluster_size=size, copy=True, n_jobs=-1).fit(X)),
     'hdbscan': ('dbscan', lambda X, size, eps: hdbscan.HDBSCAN(min_cluster_size=size, core_dist_n_jobs=-1).fit(X)),
     'fast_hdbscan': ('dbscan', lambda X, size, eps: fast_hdbscan.HDBSCAN(min_cluster_size=size).fit(X)),
     'Ward (ours), finds its cut': ('ward', lambda X, size, eps: Ward().fit(X)),
@@ -52,11 +55,16 @@ def main(
 ):
     "Print seconds and megabytes of each method at 5 to 70 thousand digits."
     points = np.random.default_rng(0).permutation(points_of('fast', 0))
-    rows, eps, out_of_the_race = [], None, set()
+    rows, eps, too_slow = [], None, set()
     for n in tqdm((5_000, 10_000, 20_000, 40_000, 70_000), disable=None):
-        for method in [method for method in METHODS if method not in out_of_the_race]: # ours first, which finds the eps for scikit-learn's
-            with multiprocessing.get_context('spawn').Pool(1) as pool: seconds, mb, eps = pool.apply(cost, (method, points[:n], eps))
+        for method in METHODS: # ours first, which finds the eps for scikit-learn's
+            if method in too_slow:
+                continue
+            with multiprocessing.get_context('spawn').Pool(1) as pool:
+                seconds, mb, eps = pool.apply(cost, (method, points[:n], eps))
             rows.append(dict(room=METHODS[method][0], method=method, n=n, seconds=seconds, mb=mb))
-            if seconds > 120 or 4 * mb > 12_000: out_of_the_race.add(method)
+            if seconds > 120 or 4 * mb > 12_000:
+                too_slow.add(method)
             pd.DataFrame(rows).to_csv(out, index=False, float_format='%.4g')
-    print(pd.DataFrame(rows).pivot(index=['room', 'method'], columns='n', values=['seconds', 'mb']).to_string(float_format='{:.3g}'.format))
+    table = pd.DataFrame(rows).pivot(index=['room', 'method'], columns='n', values=['seconds', 'mb'])
+    print(table.to_string(float_format='{:.3g}'.format))

@@ -2,8 +2,8 @@
 
     python bench/growth.py [--out bench/growth.csv]
 
-Nothing is taken from the cache. LabelFreeFeatures trains for twenty rounds (two thirds of the digits three times five, then nearly all of them ten).
-mb is what a step added at its peak to what was there before.
+Nothing is taken from the cache. LabelFreeFeatures trains for twenty rounds (two thirds of the digits three times five,
+then nearly all of them ten). mb is what a step added at its peak to what was there before.
 """
 import os
 from pathlib import Path
@@ -21,23 +21,33 @@ from mnist_clustering.shapes import containment, find_components, merge_containe
 
 
 def one_size(images):
+    "A row for each step."
+    rows = []
+
     def step(name, work):
-        with costs() as spent: made = work()
+        with costs() as spent:
+            made = work()
         rows.append(dict(n=len(images), step=name, **spent))
         return made
-    rows = []
-    lines, where = step('straighten, edges, directions', lambda: preprocess(images))
-    near, distances = step('neighbours', lambda: nn_descent(lines, where, 10, 2))
-    maps = step('three maps', lambda: [umap_layout(near, distances, where, 10, seed) for seed in range(3)])
-    pieces = step('pieces', lambda: shared_components([find_components(one) for one in maps]))
-    clusters = merge_contained(pieces, step('containment', lambda: containment(lines, where, pieces)))
+
+    def three_maps():
+        return [umap_layout(neighbors, distances, coarse, 10, seed) for seed in range(3)]
+
+    lines, coarse = step('straighten, edges, directions', lambda: preprocess(images))
+    neighbors, distances = step('neighbours', lambda: nn_descent(lines, coarse, 10, 2))
+    maps = step('three maps', three_maps)
+    components = step('pieces', lambda: shared_components([find_components(one) for one in maps]))
+    ratios = step('containment', lambda: containment(lines, coarse, components))
+    clusters = merge_contained(components, ratios)
     cnn = step('training, a round', lambda: CnnFeatures(epochs=1, fresh=True).fit(images, clusters))
     step('7th layer', lambda: cnn.transform(images))
     return rows
 
 
 @call_parse
-def main(out: Path = Path('bench/growth.csv')): # where to write
+def main(
+    out: Path = Path('bench/growth.csv') # where to write
+):
     "The seconds and the memory of each step."
     train, test = load_mnist()
     images, rows = (train + test).images, []
@@ -47,4 +57,5 @@ def main(out: Path = Path('bench/growth.csv')): # where to write
         for n in tqdm((2_500, 5_000, 10_000, 20_000, 40_000, 70_000), disable=None):
             rows += one_size(images[:n])
             pd.DataFrame(rows).to_csv(out, index=False, float_format='%.6g')
-    print(pd.DataFrame(rows).pivot(index='step', columns='n', values='seconds').to_string(float_format='{:.1f}'.format))
+    table = pd.DataFrame(rows).pivot(index='step', columns='n', values='seconds')
+    print(table.to_string(float_format='{:.1f}'.format))

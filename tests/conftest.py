@@ -1,4 +1,5 @@
 "One small cache for all tests, apart from the reader's own, and one browser."
+
 import os
 import shutil
 import subprocess
@@ -10,7 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 
 BIN = Path(sys.executable).parent
-READERS_OWN = dict(os.environ) # for what may use the reader's own cache
+READERS_OWN = dict(os.environ)  # for what may use the reader's own cache
 
 
 @pytest.fixture(scope='session', autouse=True)
@@ -21,8 +22,12 @@ def cache(tmp_path_factory):
 @pytest.fixture(scope='session')
 def run():
     "Run a console command as a person would; give back how it ended and what it said."
+
     def run(*command, **env):
-        return subprocess.run([BIN / command[0], *map(str, command[1:])], capture_output=True, text=True, env=os.environ | env)
+        return subprocess.run(
+            [BIN / command[0], *map(str, command[1:])], capture_output=True, text=True, env=os.environ | env
+        )
+
     return run
 
 
@@ -43,15 +48,24 @@ def visit(browser):
         page = browser.new_context(viewport=dict(width=width, height=900), color_scheme=color_scheme).new_page()
         page.on('console', lambda message: complaints.append(message.text) if message.type == 'error' else None)
         page.on('pageerror', lambda error: complaints.append(str(error)))
-        page.on('request', lambda request: complaints.append(request.url) if not request.url.startswith(('file:', 'data:')) else None)
+        page.on(
+            'request',
+            lambda request: complaints.append(request.url) if not request.url.startswith(('file:', 'data:')) else None,
+        )
         page.goto(path.as_uri())
         return page
+
     yield visit
-    for context in browser.contexts: context.close()
+    for context in browser.contexts:
+        context.close()
     assert not complaints
 
 
 def axe_finds(page):
     "What keeps people who see badly or use no mouse from reading a page: the serious part of what axe-core reports."
     found = Axe().run(page, options=dict(preload=False, resultTypes=['violations'])).response['violations']
-    return [(problem['id'], [node['html'] for node in problem['nodes']][:3]) for problem in found if problem['impact'] in ('serious', 'critical')]
+    return [
+        (problem['id'], [node['html'] for node in problem['nodes']][:3])
+        for problem in found
+        if problem['impact'] in ('serious', 'critical')
+    ]
