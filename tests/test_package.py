@@ -1,8 +1,10 @@
-"The package as others get it: built from what git has, installed without the notebooks' tools, and used."
+"The package as others get it: built from what git has, installed without networks and notebooks, and used."
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
+from time import perf_counter
 from zipfile import ZipFile
 
 import pytest
@@ -12,6 +14,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def done(*command, **options):
+    "Run a command that must succeed; give back what it said."
     ended = subprocess.run(list(map(str, command)), capture_output=True, text=True, **options)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout + ended.stderr
@@ -26,12 +29,34 @@ def built(tmp_path_factory):
     return *(folder / 'dist').glob('*.tar.gz'), *(folder / 'dist').glob('*.whl'), said
 
 
-def test_metadata_are_in_order(built):
+@pytest.fixture(scope='module')
+def metadata(built):
+    "What the wheel says about itself."
+    with ZipFile(built[1]) as archive:
+        path = next(name for name in archive.namelist() if name.endswith('/METADATA'))
+        return archive.read(path).decode()
+
+
+def test_metadata_are_in_order(built, metadata):
     sdist, wheel, said = built
     assert 'deprecat' not in said.lower()
     done(BIN / 'twine', 'check', '--strict', sdist, wheel)
-    with ZipFile(wheel) as archive: metadata = archive.read(next(name for name in archive.namelist() if name.endswith('/METADATA'))).decode()
-    assert 'License-Expression: MIT' in metadata and '](nbs/' not in metadata
+    assert 'License-Expression: MIT' in metadata
+
+
+def test_links_of_the_readme_lead_out_of_the_package(metadata):
+    links = re.findall(r'\]\(([^)\s]+)\)', metadata)
+    assert len(links) > 10
+    assert [link for link in links if not link.startswith(('https://', '#'))] == []
+
+
+def test_networks_are_an_extra_and_dev_is_everything(metadata):
+    wanted = re.findall(r'^Requires-Dist: ([\w-]+)(?:.*extra == "(\w+)")?', metadata, re.M)
+    plain = {name for name, extra in wanted if not extra}
+    assert not plain & {'tensorflow', 'tensorflow-cpu', 'lazy_loader', 'fastcore', 'jupyterlab', 'nbdev'}
+    assert {name for name, extra in wanted if extra == 'networks'} == {'tensorflow', 'tensorflow-cpu'}
+    everything = {name for name, extra in wanted if extra}
+    assert {name for name, extra in wanted if extra == 'dev'} == everything > {'jupyterlab', 'ruff', 'sphinx', 'tensorflow'}
 
 
 def test_the_wheel_holds_what_runs_and_nothing_else(built):
@@ -42,23 +67,70 @@ def test_the_wheel_holds_what_runs_and_nothing_else(built):
     assert any(name.endswith('.dist-info/licenses/LICENSE') for name in names)
 
 
-@pytest.fixture(scope='module')
-def installed(built, tmp_path_factory):
-    "The programs of a new environment that holds the wheel and what it requires."
-    home = tmp_path_factory.mktemp('installed') / 'venv'
+def install(home, *what):
+    "The programs of a new environment."
     done(sys.executable, '-m', 'uv', 'venv', '--python', sys.executable, home)
-    done(sys.executable, '-m', 'uv', 'pip', 'install', '--python', home, built[1])
+    done(sys.executable, '-m', 'uv', 'pip', 'install', '--python', home, *what)
     return home / 'bin'
 
 
-def test_no_notebook_tools_are_asked_for(installed):
-    tools = ('IPython', 'ipykernel', 'jupyterlab', 'nbformat', 'nbdev', 'execnb', 'sphinx', 'pytest')
-    found = done(installed / 'python', '-c', f'from importlib.util import find_spec; print([name for name in {tools} if find_spec(name)])')
-    assert found.strip() == '[]'
-    assert done(installed / 'python', '-c', 'from importlib.util import find_spec; print(bool(find_spec("mnist_clustering.cli")))').strip() == 'True'
+@pytest.fixture(scope='module')
+def plain(built, tmp_path_factory):
+    "`pip install mnist_clustering`, nothing more."
+    return install(tmp_path_factory.mktemp('plain') / 'venv', built[1])
 
 
-def test_the_installed_command_clusters(installed, tmp_path):
-    done(installed / 'mnist_cluster', '--limit', 2000, '--out', tmp_path / 'output', cwd=tmp_path)
-    assert json.loads((tmp_path / 'output' / 'scores.json').read_text())['n'] == 2000
-    assert (tmp_path / 'output' / 'report.html').stat().st_size > 10_000
+@pytest.fixture(scope='module')
+def lowest(built, tmp_path_factory):
+    "The same with the lowest versions that settings.ini allows."
+    return install(tmp_path_factory.mktemp('lowest') / 'venv', '--resolution', 'lowest-direct', built[1])
+
+
+def test_a_plain_install_is_small_and_has_no_tools(plain):
+    size = sum(path.lstat().st_size for path in plain.parent.rglob('*')) / 1e6
+    assert size < 1000, f'{size:.0f} MB'
+    tools = ('tensorflow', 'IPython', 'ipykernel', 'jupyterlab', 'nbformat', 'nbdev', 'execnb', 'sphinx', 'pytest')
+    question = f'from importlib.util import find_spec; print([name for name in {tools} if find_spec(name)])'
+    assert done(plain / 'python', '-c', question).strip() == '[]'
+
+
+def test_help_is_quick_the_first_time_too(plain, tmp_path):
+    start = perf_counter()
+    assert '--features' in done(plain / 'mnist_cluster', '--help', cwd=tmp_path)
+    assert perf_counter() - start < 15, 'nothing is compiled for it (2 s where nothing else runs)'
+
+
+@pytest.mark.parametrize('kind', ['plain', 'lowest'])
+def test_the_commands_work_once_installed(kind, request, tmp_path):
+    bin = request.getfixturevalue(kind)
+
+    def run(*command):
+        return done(bin / command[0], *command[1:], cwd=tmp_path)
+
+    run('mnist_cluster', '--features', 'pixels', '--limit', 700, '--out', 'output/kmeans')
+    run('mnist_cluster', '--features', 'distortion', '--clusterer', 'dbscan', '--limit', 700, '--out', 'output/dbscan')
+    for name in ('kmeans', 'dbscan'):
+        assert json.loads((tmp_path / 'output' / name / 'scores.json').read_text())['n'] == 700
+        assert (tmp_path / 'output' / name / 'report.html').stat().st_size > 10_000
+    assert 'accuracy' in run('mnist_scores', 'output/kmeans', 'output/dbscan')
+
+
+def test_networks_are_asked_for_in_one_sentence(plain, tmp_path):
+    ended = subprocess.run([plain / 'mnist_cluster', '--features', 'cnn', '--limit', '700', '--out', tmp_path / 'output'],
+                           capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert 'mnist_clustering[networks]' in ended.stderr and 'Traceback' not in ended.stderr
+
+
+def test_what_contributing_shows_works():
+    text = (ROOT / 'CONTRIBUTING.md').read_text(encoding='utf-8')
+    blocks = re.findall(r'```python\n(.*?)```', text, re.S)
+    assert len(blocks) == 2
+    use = '''
+from mnist_clustering.data import load_mnist
+from mnist_clustering.model import ClusterModel
+images = load_mnist()[1].images[:300]
+assert ClusterModel(features='pixels', clusterer='birch', n_clusters=10).fit(images).n_clusters_ == 10
+assert ClusterModel(features='sums', clusterer='kmeans', n_clusters=10).fit(images).n_clusters_ == 10
+'''
+    done(sys.executable, '-c', '\n'.join([*blocks, use]), cwd=ROOT)
