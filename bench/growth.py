@@ -33,7 +33,7 @@ def one_size(images):
     def three_maps():
         return [umap_layout(neighbors, distances, coarse, 10, seed) for seed in range(3)]
 
-    lines, coarse = step('straighten, edges, directions', lambda: preprocess(images))
+    lines, coarse, _ = step('straighten, edges, directions', lambda: preprocess(images))
     neighbors, distances = step('neighbours', lambda: nn_descent(lines, coarse, 10, 2))
     maps = step('three maps', three_maps)
     components = step('pieces', lambda: shared_components([find_components(one) for one in maps]))
