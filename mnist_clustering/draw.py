@@ -132,7 +132,7 @@ def _is_whole(value):
     "A whole number from 0, of any type?"
     return isinstance(value, int | float | np.number) and value >= 0 and float(value).is_integer()
 
-# %% ../nbs/00d_draw.ipynb #28f4dfbc
+# %% ../nbs/00d_draw.ipynb #146026a2
 def as_tiles(
     images: np.ndarray # (n, 28, 28), (n, 28, 28, 1) or (n, 784), numbers of any type and range
 ) -> np.ndarray: # (n, 28, 28), of the same type
@@ -141,10 +141,10 @@ def as_tiles(
     if tiles.dtype.kind not in 'biuf':
         raise ValueError(f'images must be numbers, not {tiles.dtype}')
     if tiles.dtype.kind == 'f' and not np.isfinite(tiles).all():
-        raise ValueError('images must be finite numbers, and there is NaN or infinity among them; np.nan_to_num makes it 0')
+        raise ValueError('images must be finite numbers, without NaN and infinity; np.nan_to_num(images) makes NaN 0')
     return tiles
 
-# %% ../nbs/00d_draw.ipynb #af9295da
+# %% ../nbs/00d_draw.ipynb #47014bd1
 def montage(
     images: np.ndarray, # as as_tiles
     columns: int, # how many side by side
@@ -155,10 +155,13 @@ def montage(
     if columns < 1:
         raise ValueError(f'columns must be at least 1, not {columns}')
     rows = max(ceil(len(tiles) / columns), 1)
-    paper = min(tiles.min(), 0) if tiles.size else 0
-    wall = np.full((rows * columns, above + SIZE, SIZE), paper, tiles.dtype)
+    wall = np.full((rows * columns, above + SIZE, SIZE), _paper(tiles), tiles.dtype)
     wall[:len(tiles), above:] = tiles
     return wall.reshape(rows, columns, above + SIZE, SIZE).swapaxes(1, 2).reshape(-1, columns * SIZE)
+
+def _paper(tiles):
+    "The number that is drawn white: 0, or the smallest if there are negative ones."
+    return min(tiles.min(), 0) if tiles.size else 0
 
 # %% ../nbs/00d_draw.ipynb #618302d2
 def show_images(
@@ -192,7 +195,7 @@ def show_images(
     ax.axis('off')
     return ax
 
-# %% ../nbs/00d_draw.ipynb #e24cafbf
+# %% ../nbs/00d_draw.ipynb #80c49203
 def show_clusters(
     images: np.ndarray, # (n, 28, 28), (n, 28, 28, 1) or (n, 784)
     clusters: np.ndarray, # (n,) the cluster of each image; -1 is noise and not shown
@@ -205,7 +208,7 @@ def show_clusters(
     numbers = find_classes(clusters)
     codes = encode(clusters, numbers)
     rng = np.random.default_rng(0)
-    members = np.zeros((len(numbers), k, SIZE, SIZE))
+    members = np.full((len(numbers), k, SIZE, SIZE), _paper(tiles), tiles.dtype)
     for code, row in enumerate(members):
         chosen = rng.permutation(np.flatnonzero(codes == code))[:k]
         row[:len(chosen)] = tiles[chosen]
