@@ -1,4 +1,4 @@
-# make       the environment, then the 70,000 images clustered four ways, scored and drawn in output/
+# make       the environment, then the 70,000 images clustered four ways, scored and drawn: output/index.html
 # make test  everything that CI checks
 # make lab   the notebooks in JupyterLab
 # make docs  the site, in _docs/index.html
@@ -17,7 +17,8 @@ endef
 
 # each run is a folder of its own
 run: $(RUNS:%=output/%/scores.json)
-	$(call step,scores side by side,$(BIN)/mnist_scores $(RUNS:%=output/%))
+	$(call step,the scores side by side,$(BIN)/mnist_scores $(RUNS:%=output/%) --page output/index.html)
+	@echo 'open file://$(CURDIR)/output/index.html'
 
 output/%/scores.json: $(wildcard mnist_clustering/*.py) | .venv/ready
 	$(call step,mnist_cluster $(OPTIONS) --out output/$*,$(BIN)/mnist_cluster $(OPTIONS) --out output/$*)

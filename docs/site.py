@@ -41,7 +41,7 @@ def linked(text: str):
     text = re.sub(r'(?<!\n\| )(?<!`)`(\w+)`(?!`)', explanation, text) # not the name of a parameter in its table
     text = re.sub(r'\]\((?:nbs/)?(\w+)\.ipynb', r'](\1.md', text)
     text = re.sub(r'\]\((?:\.\./)?docs/(\w+)\.md', r'](\1.md', text)
-    return re.sub(r'\]\((?:\.\./)?([A-Z]+)\.md', lambda found: f'](' + found[1].lower() + '.md', text)
+    return re.sub(r'\]\((?:\.\./)?([A-Z]+)\.md', lambda found: f']({found[1].lower()}.md', text)
 
 
 def exported(source: str, module: str):
@@ -115,7 +115,8 @@ def gallery():
     for room in dict.fromkeys(drawn[0] for drawn in DRAWN):
         pictures = [(f'{room}-{number}', seen) for drawn_in, number, seen in DRAWN if drawn_in == room]
         yield f'## {title(room)}'
-        yield block('{container} gallery', *(f'[![{seen}](pictures/{name}.png)](#picture-{name})' for name, seen in pictures))
+        links = [f'[![{seen}](pictures/{name}.png)](#picture-{name})' for name, seen in pictures]
+        yield block('{container} gallery', *links)
 
 
 def contents(caption: str, names: list[str]):

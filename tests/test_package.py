@@ -55,8 +55,8 @@ def test_networks_are_an_extra_and_dev_is_everything(metadata):
     plain = {name for name, extra in wanted if not extra}
     assert not plain & {'tensorflow', 'tensorflow-cpu', 'lazy_loader', 'fastcore', 'jupyterlab', 'nbdev'}
     assert {name for name, extra in wanted if extra == 'networks'} == {'tensorflow', 'tensorflow-cpu'}
-    everything = {name for name, extra in wanted if extra}
-    assert {name for name, extra in wanted if extra == 'dev'} == everything > {'jupyterlab', 'ruff', 'sphinx', 'tensorflow'}
+    dev = {name for name, extra in wanted if extra == 'dev'}
+    assert dev == {name for name, extra in wanted if extra} > {'jupyterlab', 'ruff', 'sphinx', 'tensorflow'}
 
 
 def test_the_wheel_holds_what_runs_and_nothing_else(built):
@@ -116,8 +116,8 @@ def test_the_commands_work_once_installed(kind, request, tmp_path):
 
 
 def test_networks_are_asked_for_in_one_sentence(plain, tmp_path):
-    ended = subprocess.run([plain / 'mnist_cluster', '--features', 'cnn', '--limit', '700', '--out', tmp_path / 'output'],
-                           capture_output=True, text=True)
+    command = [plain / 'mnist_cluster', '--features', 'cnn', '--limit', '700', '--out', tmp_path / 'output']
+    ended = subprocess.run(command, capture_output=True, text=True)
     assert ended.returncode == 1
     assert 'mnist_clustering[networks]' in ended.stderr and 'Traceback' not in ended.stderr
 

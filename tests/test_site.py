@@ -59,7 +59,8 @@ def test_page(site, visit, name, width, color_scheme):
     page = visit(site / f'{name}.html', width, color_scheme)
     assert page.evaluate('document.documentElement.dataset.theme') == color_scheme
     assert page.evaluate('document.documentElement.scrollWidth') <= width
-    images = page.eval_on_selector_all('img', 'images => images.map(image => [image.src, image.alt, image.naturalWidth])')
+    look = 'images => images.map(image => [image.src, image.alt, image.naturalWidth])'
+    images = page.eval_on_selector_all('img', look)
     assert not [src for src, alt, wide in images if len(alt) < 20 or not wide]
     assert '#|' not in page.inner_text('main')
     page.eval_on_selector_all('details', 'folds => folds.forEach(fold => fold.open = true)')
