@@ -135,14 +135,19 @@ def mnist_cluster(
     argv: list[str] | None = None # the words after the command; those of the shell when None
 ):
     "Cluster the MNIST digits, name the clusters, score, draw, and write a report."
-    from mnist_clustering.report import Run, score_table, write_report  # with libraries that --help does not need
+    from mnist_clustering.report import (  # with libraries that --help does not need
+        Run,
+        run_files,
+        score_table,
+        write_report,
+    )
     options = cluster_parser().parse_args(argv)
     train, test = first_digits(options.limit)
     n_clusters, features_params, clusterer_params = chosen_parameters(options, len(train))
     if options.names:
         read_names(options.names, len(train), train.labels)
     out = options.out or Path('output') / f'{options.features}-{options.clusterer}'
-    with run_folder(out) as part:
+    with run_folder(out, run_files(options.clusterer)) as part:
         model = ClusterModel(options.features, options.clusterer, n_clusters, options.seed,
                              features_params, clusterer_params, options.fresh)
         model.fit(train.images, train.labels, unseen=test.images)
@@ -195,7 +200,8 @@ def mnist_features(
         raise ValueError(f'--seed must be 0 or more, not {options.seed}')
     train, test = first_digits(options.limit)
     name = network.read('--network', options.network)
-    with run_folder(options.out) as part:
+    written = ['features.npy', 'cnn.keras', 'features.csv']
+    with run_folder(options.out, written) as part:
         cnn = CnnFeatures(name, seed=options.seed, fresh=options.fresh).fit(train.images, train.labels)
         features = np.concatenate([cnn.transform(train.images), cnn.transform(test.images)])
         np.save(part / 'features.npy', features)

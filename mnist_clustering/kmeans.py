@@ -246,6 +246,7 @@ class Clusterer:
     title: str # as on the board and in reports
     about: str # one line for --help
     picture: Callable | None = None # picture(clusterer, points, images, ax=None) -> ax: its own picture, after fit
+    picture_name: str = 'picture' # of its file, without .png
     caption: str = '' # of that picture
     finds_n_clusters: bool = False # True if it takes no number of clusters at all
     leaves_noise: bool = False # may points be in no cluster?
@@ -274,10 +275,10 @@ CLUSTERERS['kmeans'] = Clusterer(
     make=lambda n, n_clusters='auto', seed=0: AutoKMeans(n_clusters, seed),
     title='KMeans',
     about='round clusters of like size, each around a centre',
-    picture=draw_elbow, caption=ELBOW_CAPTION, seeded=True, marker='o')
+    picture=draw_elbow, picture_name='elbow', caption=ELBOW_CAPTION, seeded=True, marker='o')
 
 CLUSTERERS['gaussian_mixture'] = Clusterer(
     make=lambda n, n_clusters='auto', seed=0: AutoGaussianMixture(n_clusters, seed),
     title='Gaussian mixture',
     about='clusters that may be stretched and of different sizes',
-    picture=draw_elbow, caption=ELBOW_CAPTION, seeded=True, marker='s')
+    picture=draw_elbow, picture_name='elbow', caption=ELBOW_CAPTION, seeded=True, marker='s')
