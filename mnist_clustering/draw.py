@@ -90,25 +90,29 @@ def distinct_colors(
         raise ValueError(f'n must be from 0 to {N_COLORS}, not {n}; more colours cannot be told apart')
     return _extend(tuple(PALETTE.tolist()), (NOISE, '#FFFFFF'))[:n]
 
-# %% ../nbs/00d_draw.ipynb #03e98f37
+# %% ../nbs/00d_draw.ipynb #1783a127
 def find_classes(
     *labels: np.ndarray # (n,) values of any kind, each
 ) -> list: # every value once
     "The classes among labels, in order; -1, None and NaN stand for no class."
-    values = np.concatenate([as_labels(column).astype(object) for column in labels])
+    values = np.concatenate([_as_objects(column) for column in labels])
     classes = [value for value in pd.unique(values) if not pd.isna(value) and value != -1]
     try:
         return sorted(classes)
     except TypeError: # words beside numbers have no order of their own
         return sorted(classes, key=lambda value: (type(value).__name__, str(value)))
 
-# %% ../nbs/00d_draw.ipynb #3d030315
+def _as_objects(labels):
+    "Labels as Python's own values; by way of pandas, so that a date stays a date."
+    return pd.Series(as_labels(labels)).astype(object).to_numpy()
+
+# %% ../nbs/00d_draw.ipynb #b9e11b96
 def encode(
     labels: np.ndarray, # (n,) values of any kind; -1, None and NaN stand for no class
     classes: list # as find_classes
 ) -> np.ndarray: # (n,) integers, the place of each label among the classes, -1 for none
     "Labels as numbers; ValueError if one is not among the classes."
-    codes, values = pd.factorize(as_labels(labels).astype(object)) # the code of None and NaN is -1
+    codes, values = pd.factorize(_as_objects(labels)) # the code of None and NaN is -1
     places = {value: place for place, value in enumerate(classes)}
     unknown = [value for value in find_classes(values) if value not in places]
     if unknown:
