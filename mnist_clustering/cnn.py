@@ -57,9 +57,10 @@ def load_tensorflow(): # the module tensorflow
     with LOADING, divert_messages() as said:
         try:
             import tensorflow
-            import keras
+            from keras import config
+
             tensorflow.constant(0.) # the first operation has messages of its own
-            backend = keras.config.backend()
+            backend = config.backend()
         except Exception as error:
             module = error.name if isinstance(error, ModuleNotFoundError) else None
             if module in ('tensorflow', 'keras'):

@@ -1,4 +1,4 @@
-"TensorFlow: loaded only where a network is trained or read, without a word of its own, and blind to a person's Keras settings."
+"TensorFlow loads only where a network is trained or read, says nothing, and ignores a person's Keras settings."
 import json
 import os
 import random
@@ -103,7 +103,9 @@ def test_threads_may_load_it_together(stand_in):
     code = '''
 from concurrent.futures import ThreadPoolExecutor
 from mnist_clustering.cnn import load_tensorflow
-with ThreadPoolExecutor(4) as pool: print(len({id(module) for module in pool.map(lambda _: load_tensorflow(), range(4))}))
+with ThreadPoolExecutor(4) as pool:
+    modules = list(pool.map(lambda _: load_tensorflow(), range(4)))
+print(len({id(module) for module in modules}))
 import os; os.write(2, b'heard')'''
     done = python(code, **stand_in(TALKATIVE))
     assert (said(done), done.stderr) == ('1', 'heard')
@@ -221,10 +223,13 @@ def test_a_persons_keras_settings_change_nothing_and_stay(digits, network):
 
 
 def test_keras_json_changes_nothing(tmp_path):
-    code = TINY + 'from hashlib import sha256; print(sha256(b"".join(weight.tobytes() for weight in cnn.weights_)).hexdigest())'
+    code = TINY + """
+from hashlib import sha256
+print(sha256(b''.join(weight.tobytes() for weight in cnn.weights_)).hexdigest())"""
     keras_json = dict(floatx='float16', epsilon=.1, backend='tensorflow', image_data_format='channels_first')
     (tmp_path / 'keras.json').write_text(json.dumps(keras_json))
-    assert said(python(code, KERAS_HOME=str(tmp_path), KERAS_MAX_STEPS_PER_EPOCH='1')) == said(python(code, KERAS_HOME=str(tmp_path / 'none')))
+    changed = python(code, KERAS_HOME=str(tmp_path), KERAS_MAX_STEPS_PER_EPOCH='1')
+    assert said(changed) == said(python(code, KERAS_HOME=str(tmp_path / 'none')))
 
 
 def test_settings_come_back_after_errors(digits):
