@@ -60,7 +60,7 @@ docs: .venv/ready
 
 # in a container one is root, which JupyterLab has to be told
 lab: .venv/ready
-	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/nbs
+	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) --ServerApp.root_dir=$(CURDIR) --LabApp.default_url=/lab/tree/nbs
 
 dist: .venv/ready
 	rm -rf dist

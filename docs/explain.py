@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 
 RULE = re.compile(r'^(\w[\w ]*)\n-{3,}\n', re.M) # the heading of a section in a numpydoc docstring
+HEADS = {'Attributes': 'attribute', 'Raises': 'error', 'Warns': 'warning'} # of the tables of these sections
 
 
 @dataclass
@@ -163,7 +164,7 @@ def explained(node, lines: list[str], kind: str, known=(), options=()):
         if name == 'Examples':
             body += ['**Example**', example(part)]
         elif name in ('Attributes', 'Returns', 'Yields', 'Raises', 'Warns'):
-            body += [table(items(part), known, name.lower().rstrip('s') if name != 'Raises' else 'error')]
+            body += [f'**{name}**', table(items(part), known, HEADS.get(name, 'name'))]
         else:
             body += [f'**{name}**', prose(part)]
     for method in methods:

@@ -3,6 +3,7 @@ import json
 import re
 import subprocess
 import sys
+from configparser import ConfigParser
 from pathlib import Path
 from time import perf_counter
 from zipfile import ZipFile
@@ -134,3 +135,12 @@ assert ClusterModel(features='pixels', clusterer='birch', n_clusters=10).fit(ima
 assert ClusterModel(features='sums', clusterer='kmeans', n_clusters=10).fit(images).n_clusters_ == 10
 '''
     done(sys.executable, '-c', '\n'.join([*blocks, use]), cwd=ROOT)
+
+
+def test_nothing_is_left_out_when_the_notebooks_are_run():
+    config = ConfigParser()
+    config.read(ROOT / 'settings.ini', encoding='utf-8')
+    assert config['DEFAULT']['tst_flags'] == ''
+    assert not list((ROOT / 'nbs').rglob('.notest'))
+    for path in (ROOT / 'nbs').glob('*.ipynb'):
+        assert not re.search(r'skip_exec|#\| *eval: *false', path.read_text(encoding='utf-8')), path
