@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from io import BytesIO
+from numbers import Integral
 from pathlib import Path
 from tempfile import TemporaryFile
 from threading import Lock
@@ -282,10 +283,9 @@ def train_cnn(
     if network not in NETWORKS:
         raise ValueError(f"network must be one of {', '.join(NETWORKS)}, not {network!r}")
     epochs = EPOCHS[network] if epochs is None else epochs
-    if epochs < 1:
-        raise ValueError(f'epochs must be 1 or more, not {epochs}')
-    if seed < 0:
-        raise ValueError(f'seed must be 0 or more, not {seed}')
+    for name, value, least in (('epochs', epochs, 1), ('seed', seed, 0)):
+        if not isinstance(value, Integral) or value < least:
+            raise ValueError(f'{name} must be a whole number from {least}, not {value}')
     pixels, labels = as_pixels(images), np.asarray(labels)
     if labels.shape != (len(pixels),) or labels.dtype.kind not in 'iu' or labels.min() < 0:
         raise ValueError(f'labels must be {len(pixels):,} whole numbers from 0, one for each image')
