@@ -171,9 +171,6 @@ class Scores(dict):
         'coverage': 'The share of images that lie in a cluster at all.',
     }
 
-    def __str__(self):
-        return ', '.join(f'{name} {value:.2%}' for name, value in self.items())
-
     def _repr_html_(self):
         return pd.DataFrame([self]).to_html(float_format='{:.2%}'.format, index=False, border=0)
 
@@ -213,7 +210,8 @@ def plot_confusion(
     ax: plt.Axes | None = None # where to draw; a new figure when None
 ) -> plt.Axes: # the heatmap
     "Count how often each label (row) lies in a cluster of each name (column)."
-    import seaborn as sns # takes seconds, and only this picture needs it
+    import seaborn as sns
+
     labels, named = _as_many(labels=_read_labels(labels), named=_read_labels(named, 'named', missing=True))
     _refuse_other_kind(named, labels, 'named')
     number, classes = number_labels(np.concatenate([labels, named[~pd.isna(named)]]))

@@ -116,6 +116,7 @@ def _draw_points(
     "The map itself, without its buttons."
     from bokeh.models import BooleanFilter, CDSView, HoverTool, Scatter
     from bokeh.plotting import figure
+
     plot = figure(
         name='map', match_aspect=True, sizing_mode='stretch_both', min_height=420, toolbar_location='below',
         tools='pan,wheel_zoom,tap,reset', active_scroll='wheel_zoom', lod_threshold=10_000)
@@ -176,6 +177,7 @@ def interactive_map(
     "All images as points that show themselves when pointed at; ValueError if there are none, or not as many of each."
     from bokeh import models
     from bokeh.layouts import column, row
+
     if not isinstance(clusters, dict):
         clusters = {'clusters': clusters}
     given = {'images': images, 'xy': xy, **clusters, 'labels': labels, 'suspicion': suspicion}
@@ -242,6 +244,7 @@ def save_map(
     "Write the map as one page that needs no other file and no network."
     from bokeh.embed import file_html
     from bokeh.resources import INLINE
+
     page = re.sub('<script[^>]* src="http.*?</script>', '', file_html(layout, INLINE, title))
     page = page.replace('<meta charset="utf-8">', _HEAD, 1)
     with whole_file(path) as part:

@@ -9,8 +9,18 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score, s
 from sklearn.metrics.cluster import contingency_matrix
 
 from mnist_clustering.evaluation import (
-    Scores, apply_names, cluster_accuracy, contingency, macro_purity, map_clusters, plot_confusion, purity, score,
-    score_frozen, suspicion, suspicious
+    Scores,
+    apply_names,
+    cluster_accuracy,
+    contingency,
+    macro_purity,
+    map_clusters,
+    plot_confusion,
+    purity,
+    score,
+    score_frozen,
+    suspicion,
+    suspicious,
 )
 
 WORDS = np.array(['zero', 'one', 'two', 'three', 'four', 'five', 'six'])
