@@ -152,7 +152,7 @@ class ClusterModel(ClusterMixin, BaseEstimator):
         self.clusterer_ = entry.make(n=len(points), n_clusters=self.n_clusters, seed=self.seed, **parameters)
         self.labels_ = np.asarray(self.clusterer_.fit_predict(points))
         self.n_clusters_ = len(np.unique(self.labels_[self.labels_ >= 0]))
-        self.names_ = {} if labels is None else map_clusters(labels, self.labels_)
+        self.names_ = {} if labels is None else dict(sorted(map_clusters(labels, self.labels_).items()))
         self.seconds_ = getattr(self, 'seconds_', {}) | dict(cluster=perf_counter() - start)
         return self
 
