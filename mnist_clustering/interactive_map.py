@@ -141,7 +141,8 @@ def _describe(
     xy: np.ndarray, # (n, 2)
     clusters: list[np.ndarray], # (n,) each
     labels: np.ndarray | None, # (n,)
-    suspicion: np.ndarray | None # (n,)
+    suspicion: np.ndarray | None, # (n,)
+    given_names: dict | None # cluster -> label; the best for these very images when None
 ) -> tuple[dict, dict, list]: # columns for each point, what the scripts must know, texts to write for each view
     "Everything that a page must know about its points, as numbers."
     n_clusters = max(values.max() for values in clusters) + 1
@@ -156,7 +157,8 @@ def _describe(
         position = {label: code for code, label in enumerate(classes)}
         for values in clusters:
             names = np.full(n_clusters + 1, -1, np.int32)
-            for cluster, label in map_clusters(labels, values).items():
+            chosen = map_clusters(labels, values) if given_names is None else given_names
+            for cluster, label in chosen.items():
                 names[cluster] = position[label]
             known['names'].append(names)
         known |= {'words': [str(label) for label in classes], 'label_palette': rgba(colors)}
@@ -172,7 +174,8 @@ def interactive_map(
     xy: np.ndarray, # (n, 2) positions
     clusters: np.ndarray | dict[str, np.ndarray], # (n,) the cluster of each image, -1 for noise; or several, by name
     labels: np.ndarray | None = None, # (n,) the label of each image, any values, if that is known
-    suspicion: np.ndarray | None = None # (n,) -1 to 1, how suspicious each label is
+    suspicion: np.ndarray | None = None, # (n,) -1 to 1, how suspicious each label is
+    names: dict | None = None # cluster -> label, frozen elsewhere; the best for these very images when None
 ) -> object: # a Bokeh layout, for save_map or bokeh.io.show
     "All images as points that show themselves when pointed at; ValueError if there are none, or not as many of each."
     from bokeh import models
@@ -191,7 +194,7 @@ def interactive_map(
         raise ValueError(f'xy must be two finite numbers for each image, and it has the shape {xy.shape} or a NaN')
 
     found = [as_clusters(values).astype(np.int32) for values in clusters.values()]
-    columns, known, texts = _describe(xy, found, labels, suspicion)
+    columns, known, texts = _describe(xy, found, labels, suspicion, names)
     source = models.ColumnDataSource(columns)
     texts = [models.ColumnDataSource(text) for text in texts]
     written = models.ColumnDataSource(dict(texts[-1].data))

@@ -148,7 +148,7 @@ def draw_all(
     xy = PCA(2, random_state=0).fit_transform(run.points)
     left, right = plot_twin_maps(xy, run.named, run.both.labels)
     save(left, 'cluster_map.png', 'Two main directions of the points, by the name of the cluster and by the true label')
-    layout = interactive_map(run.both.images, xy, run.clusters, run.both.labels, run.suspicion)
+    layout = interactive_map(run.both.images, xy, run.clusters, run.both.labels, run.suspicion, run.names)
     save_map(layout, folder / 'map.html', f'{len(run.both):,} digits')
 
     entry = CLUSTERERS[run.model.clusterer]
