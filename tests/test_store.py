@@ -204,6 +204,27 @@ def fresh_process(route):
         store.exchange, os.link = kept
 
 
+def test_a_folder_that_was_deleted_after_a_kill_does_not_come_back_in_part(tmp_path):
+    if not exchange_works(tmp_path):
+        pytest.skip('folders cannot change places here')
+    for k in range(1000):
+        folder = tmp_path / f'parent{k}/output'
+        make_run(folder, 'old', OLD)
+
+        def work(folder=folder, k=k):
+            deadly(k, 'exchange')
+            make_run(folder, 'new', NEW)
+        ended = child(work)
+        shutil.rmtree(folder)
+        with pytest.raises(InterruptedError), run_folder(folder):
+            raise InterruptedError
+        if folder.exists():
+            whole(folder, {})
+        if ended == 0:
+            break
+        shutil.rmtree(folder.parent)
+
+
 def keep_writing(folder, word=''):
     for i in range(10**6):
         make_run(folder, f'{"new" if i % 2 else "old"} {word} {i}', NEW if i % 2 else OLD)
@@ -359,7 +380,9 @@ def test_a_name_that_is_taken_while_the_work_is_done(folder):
     assert whole(folder) == 'old' and alone(folder)
 
 
-@pytest.mark.parametrize('text', ['{}', '[1]', 'null', '{"about": "x"}', '{"files": {"notes.txt": {}}}', '\0', ''])
+@pytest.mark.parametrize('text', ['{}', '[1]', 'null', '{"about": "x"}', '{"files": {"notes.txt": {}}}', '\0', '',
+                                  '{"written_by": "mnist_clustering", "files": {"notes.txt": 10}, "folders": []}',
+                                  '{"written_by": "mnist_clustering", "files": [1], "folders": []}'])
 def test_a_manifest_of_somebody_else(tmp_path, text):
     (tmp_path / 'manifest.json').write_text(text)
     (tmp_path / 'notes.txt').write_text('a person')
@@ -436,6 +459,25 @@ def test_read_only(which):
                 begin(folder)
             assert whole(folder, {}) == 'old' and alone(folder)
             closed.chmod(0o755)
+        as_nobody(write)
+    finally:
+        shutil.rmtree(top)
+
+
+def test_a_foreign_folder_that_is_closed():
+    top = Path('/tmp') / f'store-{os.getpid()}-closed'
+    top.mkdir()
+    top.chmod(0o777)
+    folder = top / 'output'
+    try:
+        def write():
+            make_run(folder, 'old', OLD)
+            add_foreign(folder)
+            (folder / 'mine').chmod(0o555)
+            for _ in range(2):
+                make_run(folder, 'new', NEW)
+                assert whole(folder) == 'new' and alone(folder)
+                assert stat.S_IMODE((folder / 'mine').stat().st_mode) == 0o555
         as_nobody(write)
     finally:
         shutil.rmtree(top)
