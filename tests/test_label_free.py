@@ -1,0 +1,119 @@
+"The map of the neighbours and what is built on it: what it loads, what it recognises, what it refuses."
+import doctest
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import sklearn
+
+from mnist_clustering import distortion, label_free, shapes
+from mnist_clustering.data import load_mnist
+from mnist_clustering.distortion import DeskewedFeatures, nn_descent, preprocess
+from mnist_clustering.features import FEATURES
+from mnist_clustering.label_free import LabelFreeFeatures
+from mnist_clustering.shapes import DistortionFeatures, DistortionMap, vote
+
+pytestmark = pytest.mark.filterwarnings('ignore:which of the .* components')
+
+FIT = '''
+import sys, warnings
+import numpy as np
+from mnist_clustering.data import load_mnist
+from mnist_clustering.shapes import DistortionMap
+warnings.filterwarnings('ignore', 'which of the')
+DistortionMap().fit(load_mnist()[0].images[:300])
+print([name for name in ('tensorflow', 'keras', 'torch', 'umap.parametric_umap') if name in sys.modules])
+'''
+
+
+@pytest.fixture(scope='module')
+def digits():
+    train, _ = load_mnist()
+    return train[:400]
+
+
+@pytest.fixture(scope='module')
+def features(digits):
+    return DistortionFeatures().fit(digits.images[:300])
+
+
+def test_a_fit_loads_no_tensorflow_and_prints_nothing(tmp_path):
+    talking = 'import os\nos.write(2, b"a line of its own\\n")\n'
+    for name in ('tensorflow', 'keras', 'torch'):
+        (tmp_path / f'{name}.py').write_text(talking)
+    paths = [str(tmp_path), *sys.path]
+    env = os.environ | {'PYTHONPATH': os.pathsep.join(paths), 'MNIST_CLUSTERING_CACHE': str(tmp_path / 'cache')}
+    fit = subprocess.run([sys.executable, '-c', FIT], capture_output=True, text=True, env=env)
+    assert (fit.returncode, fit.stderr, fit.stdout) == (0, '', '[]\n')
+
+
+def test_umaps_parametric_variant_stays_at_hand():
+    shapes.umap_layout(np.array([[1, 2], [0, 2], [0, 1], [2, 1], [2, 3]]), np.ones((5, 2)), np.eye(5), 1, 0)
+    assert sys.modules.get('umap.parametric_umap', 'not there') is not None
+
+
+def test_a_fitted_image_keeps_its_own_place(features, digits):
+    images = digits.images[:300]
+    for form in (images, images[..., None], images.reshape(300, -1), images / np.float32(255)):
+        assert np.array_equal(features.transform(form), features.map_.embedding_)
+    assert np.array_equal(features.transform(images[::-7]), features.map_.embedding_[::-7])
+    assert np.array_equal(DistortionFeatures().fit_transform(images), features.map_.embedding_)
+
+
+def test_a_new_image_lies_among_its_neighbours(features, digits):
+    mixed = digits.images[250:400] # 50 fitted ones and 100 new ones
+    places = features.transform(mixed)
+    neighbors, _ = features.map_.query(mixed[50:])
+    around = features.map_.embedding_[neighbors]
+    assert np.array_equal(places[:50], features.map_.embedding_[250:])
+    assert (places[50:] >= around.min(axis=1) - 1e-4).all()
+    assert (places[50:] <= around.max(axis=1) + 1e-4).all()
+
+
+def test_predict_answers_as_if_all_images_were_prepared_again(features, digits):
+    _, _, directions = preprocess(digits.images[:300])
+    edge_maps, coarse, _ = preprocess(digits.images, directions)
+    fitted = features.map_
+    neighbors, distances = nn_descent(edge_maps, coarse, 10, 2, fitted.neighbors_)
+    expected = vote(fitted.labels_, neighbors, distances).argmax(axis=1)
+    assert np.array_equal(fitted.predict(digits.images[300:]), expected)
+
+
+def test_pandas_output_changes_no_figure(features, digits):
+    images = digits.images[:300]
+    with sklearn.config_context(transform_output='pandas'):
+        anew = DistortionMap(fresh=True).fit(images)
+        assert np.array_equal(anew.embedding_, features.map_.embedding_)
+        assert np.array_equal(anew.predict(digits.images[300:]), features.map_.predict(digits.images[300:]))
+        table = features.transform(digits.images[298:302])
+        assert table.columns[0] == 'distortionfeatures0'
+        assert DeskewedFeatures().fit_transform(images).shape == (300, 784)
+
+
+def test_label_free_features_with_pandas_output(digits):
+    with sklearn.config_context(transform_output='pandas'):
+        taught = LabelFreeFeatures().fit(digits.images)
+        assert taught.transform(digits.images[:5]).shape == (5, 128)
+        assert set(taught.predict(digits.images[:5])) <= set(taught.classes_)
+
+
+@pytest.mark.parametrize('name, value', [('n_neighbors', 0), ('n_neighbors', 2.5), ('warp', 4), ('warp', -1),
+                                         ('n_components', 0), ('seed', -1), ('seed', None), ('seed', 2**31)])
+def test_parameters_out_of_range_are_named(digits, name, value):
+    with pytest.raises(ValueError, match=f'{name} must be a whole number'):
+        DistortionMap(**{name: value}).fit(digits.images)
+
+
+def test_entries_of_the_registry_make_what_they_say():
+    assert isinstance(FEATURES['deskewed'].make(), DeskewedFeatures)
+    for name, kind in (('distortion', DistortionFeatures), ('label_free', LabelFreeFeatures)):
+        defaults = {key: parameter.default for key, parameter in FEATURES[name].parameters.items()}
+        made = FEATURES[name].make(seed=7, fresh=True, **defaults)
+        assert made.get_params() == kind(seed=7, fresh=True).get_params()
+
+
+@pytest.mark.parametrize('module', [distortion, shapes, label_free], ids=lambda module: module.__name__)
+def test_examples(module):
+    assert doctest.testmod(module).failed == 0
