@@ -1,8 +1,21 @@
-"Take out of the saved notebooks what a progress bar leaves behind when it was watched in JupyterLab."
+"Tidy what nbdev and JupyterLab leave: lists of names wider than 120 characters, and progress bars that were watched."
+import ast
 import json
+import re
 from pathlib import Path
+from textwrap import fill
 
 WIDGET = 'application/vnd.jupyter.widget-view+json'
+
+
+def wrapped(found: re.Match):
+    "The list of exported names, 120 characters wide."
+    return fill(f'__all__ = {ast.literal_eval(found[1])}', 120, subsequent_indent=' ' * 11, break_long_words=False)
+
+
+for path in Path('mnist_clustering').glob('[a-z]*.py'):
+    source = path.read_text(encoding='utf-8')
+    path.write_text(re.sub(r'^__all__ = (\[.*?\])$', wrapped, source, flags=re.M | re.S), encoding='utf-8')
 
 for path in Path('nbs').glob('*.ipynb'):
     page = json.loads(path.read_text(encoding='utf-8'))
