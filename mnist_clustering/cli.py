@@ -68,7 +68,8 @@ def entry_parameters() -> dict[str, tuple[Parameter, list[str]]]: # name -> the 
 def cluster_parser() -> Parser: # of mnist_cluster
     "What mnist_cluster can be told."
     def choices(registry):
-        return '\n'.join(f'{name}: {entry.about}' for name, entry in registry.items())
+        lines = [f'{name}: {entry.about}' for name, entry in registry.items()]
+        return '\n'.join(lines).replace('%', '%%') # argparse reads a single % as the start of a format
 
     parser = Parser('mnist_cluster', 'Cluster the MNIST digits, name the clusters, score, draw, and write a report.')
     parser.add_argument('--features', default='cnn',
@@ -78,8 +79,8 @@ def cluster_parser() -> Parser: # of mnist_cluster
     parser.add_argument('--n_clusters', help='a number, or auto to find it without labels\n'
                         '(default: 10; clusterers that find the number themselves take none)')
     for name, (parameter, entries) in entry_parameters().items():
-        takers = ' and '.join(entries)
-        parser.add_argument(f'--{name}', help=f'for {takers}: {parameter.about} (default: {parameter.default})')
+        text = f"for {' and '.join(entries)}: {parameter.about} (default: {parameter.default})"
+        parser.add_argument(f'--{name}', help=text.replace('%', '%%'))
     parser.add_argument('--out', type=Path,
                         help='folder of this run; an earlier run there is replaced\n'
                              '(default: output/FEATURES-CLUSTERER)')

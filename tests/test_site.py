@@ -53,6 +53,11 @@ def test_the_sidebar_is_a_table_of_contents(site, visit):
     assert not [text for text in found if re.search(r'_|^[a-z0-9]', text.strip())], 'titles, not names of modules'
 
 
+def test_the_front_page_names_every_page_of_the_book(site, visit):
+    links = visit(site / 'index.html').locator('table a[href*=".html"]')
+    assert links.all_inner_texts() == [title(room) for room in ROOMS]
+
+
 @pytest.mark.parametrize('width, color_scheme', [(1280, 'light'), (390, 'dark')])
 @pytest.mark.parametrize('name', NAMES)
 def test_page(site, visit, name, width, color_scheme):
