@@ -17,7 +17,7 @@ from PIL import Image
 
 from .data import SIZE, as_pixels
 from .draw import NOISE, label_colors, montage, spread_out
-from .evaluation import as_clusters, map_clusters, number_labels
+from .evaluation import apply_names, as_clusters, as_names, map_clusters, number_labels
 from .store import whole_file
 
 # %% ../nbs/04b_interactive_map.ipynb #6f510ff2
@@ -136,13 +136,13 @@ def _draw_points(
         padding=4, border_radius=12)
     return plot, ground, shown
 
-# %% ../nbs/04b_interactive_map.ipynb #9a2d8f2f
+# %% ../nbs/04b_interactive_map.ipynb #c3924378
 def _describe(
     xy: np.ndarray, # (n, 2)
     clusters: list[np.ndarray], # (n,) each
     labels: np.ndarray | None, # (n,)
     suspicion: np.ndarray | None, # (n,)
-    given_names: dict | None # cluster -> label; the best for these very images when None
+    frozen: dict | None # cluster -> label; the best for these very images when None
 ) -> tuple[dict, dict, list]: # columns for each point, what the scripts must know, texts to write for each view
     "Everything that a page must know about its points, as numbers."
     n_clusters = max(values.max() for values in clusters) + 1
@@ -153,14 +153,14 @@ def _describe(
     known = {'found': clusters, 'names': [], 'words': [], 'cluster_palette': rgba(cluster_colors), 'label_palette': []}
     if labels is not None:
         codes, classes = number_labels(labels)
-        colors = [*label_colors(classes, classes), NOISE]
-        position = {label: code for code, label in enumerate(classes)}
+        classes = classes.tolist()
         for values in clusters:
-            names = np.full(n_clusters + 1, -1, np.int32)
-            chosen = map_clusters(labels, values) if given_names is None else given_names
-            for cluster, label in chosen.items():
-                names[cluster] = position[label]
-            known['names'].append(names)
+            names = map_clusters(labels, values) if frozen is None else as_names(frozen, labels)
+            named = apply_names(np.arange(n_clusters), names)
+            classes += [label for label in names.values() if label is not None and label not in classes]
+            numbers = [-1 if label is None else classes.index(label) for label in named]
+            known['names'].append(np.array([*numbers, -1], np.int32)) # the last is the noise's
+        colors = [*label_colors(classes, classes), NOISE]
         known |= {'words': [str(label) for label in classes], 'label_palette': rgba(colors)}
         columns |= {'label': codes.astype(np.int32), 'color': rgba(colors)[known['names'][0][clusters[0]]]}
         texts.append(_write_middles(xy, codes, known['words'], colors))
@@ -183,15 +183,18 @@ def interactive_map(
 
     if not isinstance(clusters, dict):
         clusters = {'clusters': clusters}
-    given = {'images': images, 'xy': xy, **clusters, 'labels': labels, 'suspicion': suspicion}
-    sizes = {name: len(values) for name, values in given.items() if values is not None}
-    if not clusters or len(set(sizes.values())) > 1 or not len(images):
-        counted = ', '.join(f'{name} {size:,}' for name, size in sizes.items())
+    given = [('images', images), ('xy', xy), *clusters.items(), ('labels', labels), ('suspicion', suspicion)]
+    sizes = [(name, len(values)) for name, values in given if values is not None]
+    if not clusters or len({size for _, size in sizes}) > 1 or not len(images):
+        counted = ', '.join(f'{name} {size:,}' for name, size in sizes)
         raise ValueError(f'images, xy, clusters, labels and suspicion must be as many as each other and at least one, '
                          f'not {counted}')
     xy = np.asarray(xy, np.float32)
     if xy.shape != (len(xy), 2) or not np.isfinite(xy).all():
         raise ValueError(f'xy must be two finite numbers for each image, and it has the shape {xy.shape} or a NaN')
+
+    if names is not None and len(clusters) > 1:
+        raise ValueError(f'names must be of one clustering, and there are {len(clusters)}: make a map of each')
 
     found = [as_clusters(values).astype(np.int32) for values in clusters.values()]
     columns, known, texts = _describe(xy, found, labels, suspicion, names)
@@ -199,7 +202,7 @@ def interactive_map(
     texts = [models.ColumnDataSource(text) for text in texts]
     written = models.ColumnDataSource(dict(texts[-1].data))
 
-    clusterer = models.RadioButtonGroup(labels=list(clusters), active=0, visible=len(clusters) > 1)
+    clusterer = models.RadioButtonGroup(labels=[*map(str, clusters)], active=0, visible=len(clusters) > 1)
     views = ['by cluster'] if labels is None else ['by cluster', 'by name', 'by truth', 'mistakes only']
     view = models.RadioButtonGroup(labels=views, active=min(1, len(views) - 1), visible=labels is not None)
     asked = {'clusterer': clusterer, 'names': known['names'], 'words': known['words']}

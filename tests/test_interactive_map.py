@@ -172,6 +172,21 @@ def test_without_labels_there_is_nothing_to_be_wrong_about(visit, tmp_path, digi
     assert page.evaluate(STATE)['colors'] == rgba(label_colors(clusters)).tolist()
 
 
+def test_names_frozen_elsewhere(visit, tmp_path, digits, clusters, xy):
+    "One name for two clusters, one that is no label here, one cluster without a name and one that is not here."
+    names = {cluster: cluster - 1 for cluster in range(1, 9)} | {1: 7, 9: 77, 55: 3}
+    layout = interactive_map(digits.images, xy, clusters, digits.labels, names=names)
+    save_map(layout, tmp_path / 'map.html', 'Frozen names')
+    page = opened(visit, tmp_path / 'map.html')
+    named = np.array([names.get(cluster, -1) for cluster in clusters.tolist()])
+    assert page.evaluate(STATE)['colors'] == rgba(label_colors(named)).tolist()
+    for cluster, said in ((1, 'named 7'), (9, 'named 77'), (10, 'no name')):
+        i = int(np.flatnonzero(clusters == cluster)[5])
+        assert card_of(page, i)[1][1] == f'cluster {cluster}, {said}'
+    page.get_by_text('mistakes only').click()
+    assert (np.array(page.evaluate(STATE)['shown']) == (named != digits.labels)).all()
+
+
 @pytest.mark.parametrize('color_scheme', ['light', 'dark'])
 @pytest.mark.parametrize('width', [1280, 390])
 def test_nothing_keeps_people_out(visit, made, width, color_scheme):
@@ -207,6 +222,9 @@ def test_what_does_not_fit_is_refused(digits, clusters, xy):
         (dict(xy=xy[:, :1]), 'xy must be two finite numbers'),
         (dict(xy=np.full((N, 2), np.nan)), 'xy must be two finite numbers'),
         (dict(images=np.zeros((N, 56, 56))), 'resize them first'),
+        (dict(labels=digits.labels, names={0: '0'}), 'make both text or both numbers'),
+        (dict(labels=digits.labels, names={'0': 0}), 'names must have clusters as their keys'),
+        (dict(labels=digits.labels, names={0: 0}, clusters={'a': clusters, 'b': clusters}), 'names must be of one'),
     ):
         with pytest.raises(ValueError, match=sentence):
             interactive_map(**dict(images=digits.images, xy=xy, clusters=clusters) | wrong)
