@@ -213,7 +213,7 @@ def exchange(
     here, exchange_both = -100, 2 # AT_FDCWD and RENAME_EXCHANGE in Linux's headers
     return rename(here, os.fsencode(one), here, os.fsencode(other), exchange_both) == 0
 
-# %% ../nbs/00c_store.ipynb #b4fec623
+# %% ../nbs/00c_store.ipynb #46ddd7aa
 def carry_over(
     folder: Path, # as it is now
     new: Path # a whole run that is to take its place
@@ -230,7 +230,7 @@ def carry_over(
             copied.append((source, place))
         else:
             place.parent.mkdir(parents=True, exist_ok=True)
-            with suppress(OSError, NotImplementedError): # no hard links here: it is moved after the exchange
+            with suppress(OSError, RuntimeError): # no hard links here: it is moved after the exchange
                 os.link(source, place, follow_symlinks=False)
     for source, place in reversed(copied): # last, since a folder may be closed for writing
         status = source.stat()
@@ -485,14 +485,14 @@ def progress(
     watched = sys.stderr.isatty() or 'JPY_SESSION_NAME' in os.environ
     return tqdm(*items, **bar, leave=False, disable=not watched)
 
-# %% ../nbs/00c_store.ipynb #d1d83e7d
+# %% ../nbs/00c_store.ipynb #99e40157
 def clear_cache() -> int: # bytes set free
     "Remove all that this package has cached, except what somebody is making now; OSError if it may not be removed."
     folder, freed = cache_folder(), 0
     if not folder.is_dir():
         return freed
     for file, entry in own_files(folder):
-        with suppress(TimeoutError), lock(entry, timeout=0):
+        with suppress(TimeoutError, FileNotFoundError), lock(entry, timeout=0): # in use, or gone by itself
             status = file.lstat()
             file.unlink()
             if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
