@@ -10,7 +10,7 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClusterMixin
+from sklearn.base import BaseEstimator, ClusterMixin, TransformerMixin
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
@@ -38,7 +38,7 @@ def look_up(
     return entry
 
 # %% ../nbs/10_model.ipynb #7323054f
-class ClusterModel(ClusterMixin, BaseEstimator):
+class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
     """Images in, named clusters out: features, preparation, clusterer and names.
 
     Parameters
