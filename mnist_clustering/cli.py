@@ -18,7 +18,7 @@ from .data import Images, load_mnist
 from .features import FEATURES, Parameter
 from .kmeans import CLUSTERERS
 from .model import ClusterModel, look_up, read_names
-from .store import clear_cache, progress, run_folder, whole_file
+from .store import cache_folder, clear_cache, progress, run_folder, whole_file
 
 # %% ../nbs/15_cli.ipynb #68d44a7e
 def one_sentence(
@@ -285,3 +285,5 @@ def mnist_clear_cache(
     parser = Parser('mnist_clear_cache', 'Remove the networks, features and maps that were kept for the next time.')
     parser.parse_args(argv)
     print(f'{clear_cache() / 1e6:,.0f} MB set free')
+    if cache_folder().exists():
+        print(f'{cache_folder()} holds other files, which stay')

@@ -112,12 +112,12 @@ class Run:
 # %% ../nbs/13_report.ipynb #3d44b771
 def run_files(
     clusterer: str # a name in CLUSTERERS
-) -> list[str]: # names of files and folders
+) -> list[str]: # names of files, or patterns
     "What a run with this clusterer may write."
     entry = CLUSTERERS[clusterer]
     own = [f'{entry.picture_name}.png'] if entry.picture else []
     return ['labels.csv', 'suspicious.csv', 'scores.json', 'report.html', 'map.html', 'cluster_map.png',
-            'confusion.png', 'members.png', 'mistakes.png', 'suspicious.png', 'clusters', *own]
+            'confusion.png', 'members.png', 'mistakes.png', 'suspicious.png', 'clusters/cluster_*.png', *own]
 
 # %% ../nbs/13_report.ipynb #56a400d5
 def write_tables(
