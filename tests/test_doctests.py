@@ -18,7 +18,7 @@ def examples():
                 yield pytest.param(test, id=test.name.removeprefix('mnist_clustering.'))
 
 
-@pytest.mark.parametrize('example', examples())
+@pytest.mark.parametrize('example', list(examples()))
 def test_an_example_gives_what_it_says(example):
     report = []
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)

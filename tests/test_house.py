@@ -242,9 +242,10 @@ def test_estimators_are_explained_in_sections(estimator):
     sections = dict(zip(parts[1::2], parts[2::2]))
     parameters = list(inspect.signature(estimator).parameters)
     assert list(sections) == [name for name in SECTIONS if name in sections]
-    assert {'Attributes', 'Examples'} <= sections.keys()
+    assert 'Attributes' in sections
     assert re.findall(r'^(\w+) : ', sections.get('Parameters', ''), re.M) == parameters
-    assert '>>> ' in sections['Examples']
+    if hasattr(estimator, 'fit'): # else it is only a part of others
+        assert '>>> ' in sections.get('Examples', '')
 
 
 @pytest.mark.parametrize('module', MODULES)
@@ -258,7 +259,7 @@ def test_functions_say_what_each_parameter_is(module):
         for argument in [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]:
             if argument.end_lineno not in commented:
                 silent.append(f'{node.name}({argument.arg})')
-        gives_nothing = node.returns is None or ast.unparse(node.returns) == 'None'
+        gives_nothing = node.returns is None or ast.unparse(node.returns) in ('None', 'Iterator[None]')
         if not gives_nothing and node.returns.end_lineno not in commented:
             silent.append(f'what {node.name} gives back')
     assert silent == []
