@@ -175,6 +175,9 @@ class Scores(dict):
         'coverage': 'The share of images that lie in a cluster at all.',
     }
 
+    def __str__(self):
+        return ', '.join(f'{name} {value:.2%}' for name, value in self.items())
+
     def _repr_html_(self):
         return pd.DataFrame([self]).to_html(float_format='{:.2%}'.format, index=False, border=0)
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from configparser import ConfigParser
 from pathlib import Path
-from time import perf_counter
+from resource import RUSAGE_CHILDREN, getrusage
 from zipfile import ZipFile
 
 import pytest
@@ -77,8 +77,8 @@ def install(home, *what):
 
 @pytest.fixture(scope='module')
 def plain(built, tmp_path_factory):
-    "`pip install mnist_clustering`, nothing more."
-    return install(tmp_path_factory.mktemp('plain') / 'venv', built[1])
+    "`pip install mnist_clustering`, nothing more; compiled, as pip does it."
+    return install(tmp_path_factory.mktemp('plain') / 'venv', '--compile-bytecode', built[1])
 
 
 @pytest.fixture(scope='module')
@@ -96,9 +96,10 @@ def test_a_plain_install_is_small_and_has_no_tools(plain):
 
 
 def test_help_is_quick_the_first_time_too(plain, tmp_path):
-    start = perf_counter()
+    before = getrusage(RUSAGE_CHILDREN).ru_utime
     assert '--features' in done(plain / 'mnist_cluster', '--help', cwd=tmp_path)
-    assert perf_counter() - start < 15, 'nothing is compiled for it (2 s where nothing else runs)'
+    seconds = getrusage(RUSAGE_CHILDREN).ru_utime - before # of work: what else the machine does is not counted
+    assert seconds < 5, f'{seconds:.1f} s: is something compiled, or loaded that --help does not need?'
 
 
 @pytest.mark.parametrize('kind', ['plain', 'lowest'])
