@@ -22,21 +22,23 @@ from sklearn.decomposition import PCA
 
 from .data import Images
 from .draw import plot_twin_maps, show_clusters, show_images
-from .evaluation import apply_names, cluster_accuracy, plot_confusion, score, suspicion, suspicious
+from mnist_clustering.evaluation import (
+    Scores,
+    apply_names,
+    cluster_accuracy,
+    plot_confusion,
+    score,
+    suspicion,
+    suspicious,
+)
 from .interactive_map import interactive_map, save_map
 from .kmeans import CLUSTERERS, show_cluster
 from .model import ClusterModel
 from .store import versions, whole_file
 
 # %% ../nbs/13_report.ipynb #d4dbe877
-SCORES = {
-    'accuracy': 'The share of images whose cluster has the right name. An image in no cluster counts as wrong.',
-    'nmi': 'Normalised mutual information: how much clusters and labels tell about each other, from 0 to 1.',
-    'ari': 'Adjusted Rand index: how many pairs of images are together or apart in both, 0 for chance and 1 for all.',
-    'purity': 'The share of clustered images that belong to the majority of their cluster.',
-    'macro_purity': 'The same share for each cluster, then the mean over clusters: the score of the 2020 original.',
-    'coverage': 'The share of images that are in a cluster at all.',
-    'accuracy_without_noise': 'The accuracy among the images that are in a cluster.',
+SCORES = Scores.about | {
+    'accuracy_without_noise': 'The accuracy among the images that lie in a cluster.',
     'accuracy_noise_assigned': 'The accuracy when noise is given to its nearest cluster.'}
 
 # %% ../nbs/13_report.ipynb #ed392db7
