@@ -329,4 +329,4 @@ def read_scores(
     try:
         return json.loads((folder / 'scores.json').read_text(encoding='utf-8'))
     except OSError:
-        raise ValueError(f'{folder} has no scores.json: run mnist_cluster --out {folder} first') from None
+        raise ValueError(f'{folder} has no scores.json: no run was written there; cluster into it first') from None

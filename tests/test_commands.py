@@ -302,7 +302,7 @@ def test_eps_too_small_for_any_cluster(run, tmp_path):
 
 
 def test_scores_of_what_was_not_run(run, tmp_path):
-    refused(run('mnist_scores', tmp_path / 'nowhere'), 'nowhere', 'run mnist_cluster --out')
+    refused(run('mnist_scores', tmp_path / 'nowhere'), 'nowhere', 'no run was written there')
 
 
 def test_a_handful_of_digits(run, tmp_path):
