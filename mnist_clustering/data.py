@@ -72,7 +72,7 @@ def as_pixels(
 def as_rows(
     X: np.ndarray # (n, 28, 28) or (n, 28, 28, 1), or a table already
 ) -> np.ndarray: # (n, 784), or the table as it is
-    "Images as a table with a row for each, which is what scikit-learn reads; ValueError as as_pixels."
+    "Images as a table with a row for each, which is what scikit-learn reads; ValueError as in as_pixels."
     return as_pixels(X).reshape(len(X), SIZE**2) if np.ndim(X) > 2 else X
 
 # %% ../nbs/00_data.ipynb #7155d7c5
