@@ -37,7 +37,7 @@ def simulate_sight(
     colors: np.ndarray, # (n,) colours that matplotlib knows, or (n, 3) red, green and blue from 0 to 1
     sight: str = 'full' # or protanopia (no red cones), deuteranopia (no green ones), tritanopia (no blue ones)
 ) -> np.ndarray: # (n, 3) red, green and blue from 0 to 1
-    "Colours as such a person sees them."
+    "Colours as a person with this sight sees them."
     light = np.clip(_to_light(colors) @ np.transpose(SIGHTS[sight]), 0, 1)
     return np.where(light <= .0031308, light * 12.92, 1.055 * light**(1 / 2.4) - .055)
 
@@ -154,7 +154,7 @@ def montage(
     columns: int, # how many side by side
     above: int = 0 # rows of paper above each image, for a caption
 ) -> np.ndarray: # (height, width), numbers of the same type
-    "All images in one picture, row by row; places without an image are paper, and no images are one row of it."
+    "All images in one picture, row by row; a place without an image is white, and no images give one white row."
     tiles = as_tiles(images)
     if columns < 1:
         raise ValueError(f'columns must be at least 1, not {columns}')
