@@ -279,7 +279,7 @@ def train_cnn(
     validation: tuple | None = None, # (images, labels) to watch, not to learn from
     fresh: bool = False # train even if the cache has it
 ) -> Trained: # the weights, and how it went
-    "Train a network, or read it from the cache; ValueError if a parameter is none that is allowed."
+    "Train a network, or read it from the cache; ValueError if a parameter is not allowed."
     if network not in NETWORKS:
         raise ValueError(f"network must be one of {', '.join(NETWORKS)}, not {network!r}")
     epochs = EPOCHS[network] if epochs is None else epochs
