@@ -179,7 +179,7 @@ class Parameter:
         name: str, # what the parameter is called, for the sentence
         text: str # what the person wrote
     ) -> object: # the value that the text stands for
-        "The value of a text; ValueError if it is none that is allowed."
+        "The value of a text; ValueError if it is not allowed."
         if text in self._words:
             return text
         try:
@@ -191,7 +191,7 @@ class Parameter:
         name: str, # what the parameter is called, for the sentence
         value: object # a number or a word
     ) -> object: # the same; a number of NumPy as a plain one
-        "A value that a program gives; ValueError if it is none that is allowed."
+        "A value that a program gives; ValueError if it is not allowed."
         if isinstance(value, str) and value in self._words or value is None and self.default is None:
             return value
         wanted = {int: Integral, float: Real}.get(self._kind, ())
@@ -230,7 +230,7 @@ class Parameter:
 # %% ../nbs/02_features.ipynb #b735900d
 @dataclass(frozen=True)
 class Features:
-    "All that a kind of features means."
+    "All that the package has to know about one kind of features."
     make: Callable # make(seed=…, fresh=…, **parameters) -> a scikit-learn transformer of images
     about: str # one line for --help
     needs_labels: bool = False # is it taught by labels?
