@@ -90,7 +90,7 @@ class NormalizedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         X: np.ndarray, # (n, d)
         y: None = None # not used
     ): # self
-        "Find the directions; ValueError if there are not so many."
+        "Find the directions; ValueError if there are fewer than n_components."
         X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
         pca = PCA(random_state=0).fit(normalize(X))
         shares = np.nan_to_num(pca.explained_variance_ratio_) # constant rows have no variance to share
@@ -123,7 +123,7 @@ def check_memory(
     n_bytes: int, # what will be needed, about
     what: str # for the sentence
 ) -> None: # nothing, if there is room
-    "MemoryError if there is not so much memory left, before the work starts."
+    "MemoryError if less memory than that is free; call it before the work starts."
     free = psutil.virtual_memory().available
     if n_bytes > free:
         raise MemoryError(f'{what} needs about {n_bytes:,} bytes of memory and {free:,} are free: '
