@@ -271,7 +271,7 @@ class AutoGaussianMixture(ClusterMixin, BaseEstimator):
 # %% ../nbs/03_kmeans.ipynb #ff66514c
 @dataclass(frozen=True)
 class Clusterer:
-    "All that a clusterer's name means."
+    "All that the package has to know about one clusterer."
     make: Callable # make(n=number of points, n_clusters=…, seed=…, **parameters) -> a scikit-learn clusterer
     title: str # as on the board and in reports
     about: str # one line for --help
