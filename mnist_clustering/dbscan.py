@@ -58,7 +58,7 @@ def mutual_reachability_tree(
     n, d = X.shape
     n_bytes = n * (8 * min_samples + 32 * d + 200)
     check_memory(n_bytes, f'A tree of {n:,} points with min_samples={min_samples}')
-    # imported here, for numba compiles for half a minute at the very first import
+    # imported here, because at the very first import numba compiles for half a minute
     from fast_hdbscan.boruvka import parallel_boruvka
     from fast_hdbscan.numba_kdtree import build_kdtree
 
