@@ -103,7 +103,7 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
     def fit(self,
         images: np.ndarray, # (n, 28, 28), (n, 28, 28, 1) or (n, 784); integers 0 to 255 or floats 0 to 1
         labels: np.ndarray | None = None, # (n,) of any kind: teach features that need them, name the clusters
-        unseen: np.ndarray | None = None # (m, …) to be asked about later: see above
+        unseen: np.ndarray | None = None # (m, …) for predict later: a map is laid out with them
     ): # self
         "Make features, cluster them and name the clusters; ValueError if something is refused, before any work."
         self._entries()
