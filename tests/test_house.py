@@ -176,7 +176,7 @@ def text_lines():
 
 
 def test_no_line_is_too_long():
-    too_long = [place for place, line in text_lines() if len(line) > WIDTH and not line.startswith('#| fig-alt:')]
+    too_long = [place for place, line in text_lines() if len(line) > WIDTH]
     assert too_long == []
 
 
