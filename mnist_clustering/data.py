@@ -63,9 +63,10 @@ def as_pixels(
     images = as_stack(images)
     top = 1 if images.dtype.kind in 'fb' else 255
     pixels = images[..., None].astype(np.float32)
-    if not (pixels.size and pixels.min() >= 0 and pixels.max() <= top):
-        raise ValueError(f'images of type {images.dtype} must be at least one, with pixels from 0 to {top} and no NaN; '
-                         'scale them first')
+    if not pixels.size:
+        raise ValueError('there are no images: at least one is needed')
+    if not (pixels.min() >= 0 and pixels.max() <= top):
+        raise ValueError(f'images of type {images.dtype} must have pixels from 0 to {top} and no NaN; scale them first')
     return pixels / np.float32(top)
 
 # %% ../nbs/00_data.ipynb #2cd28010

@@ -149,7 +149,9 @@ def best_eps(
         eps, n_clusters, ratio = curve.eps.iloc[-1], curve.n_clusters.iloc[-1], 1
         reason = 'no second cluster forms as eps grows from 0'
     if ratio < 1.5:
-        warnings.warn(f'no eps stands out: {reason}; the best guess is eps = {eps:.3g}, which gives {n_clusters}')
+        word = 'cluster' if n_clusters == 1 else 'clusters'
+        warnings.warn(f'no eps stands out: {reason}; '
+                      f'the best guess is eps = {eps:.3g}, which gives {n_clusters} {word}')
     return float(eps)
 
 # %% ../nbs/05_dbscan.ipynb #876d5d20
@@ -344,6 +346,8 @@ def make_hdbscan(
 
     if min_cluster_size == 'auto':
         min_cluster_size = max(5, n // 200)
+    elif min_cluster_size > n:
+        raise ValueError(f'min_cluster_size must be auto or a number from 2 to {n:,}, not {min_cluster_size}')
     return HDBSCAN(min_cluster_size=min_cluster_size)
 
 # %% ../nbs/05_dbscan.ipynb #4585a1e1
@@ -355,7 +359,7 @@ CLUSTERERS['dbscan'] = Clusterer(
     caption='Clusters (line) and the share of points in none (grey) for every eps; dotted: the one that was used',
     finds_n_clusters=True, leaves_noise=True, marker='^',
     parameters={
-        'eps': Parameter('auto', 'how near a neighbour is', low=.001, high=2.),
+        'eps': Parameter('auto', 'how near a neighbour is', low=.001),
         'min_samples': Parameter('auto', 'how many points within eps make a core point (auto: 0.5 % of them)', low=1)})
 
 CLUSTERERS['hdbscan'] = Clusterer(
@@ -366,4 +370,4 @@ CLUSTERERS['hdbscan'] = Clusterer(
     caption='How many points each cluster has, above it the mean probability of their membership; grey: noise',
     finds_n_clusters=True, leaves_noise=True, marker='v',
     parameters={
-        'min_cluster_size': Parameter('auto', 'fewer points are no cluster (auto: 0.5 % of them)', low=2, high=70_000)})
+        'min_cluster_size': Parameter('auto', 'fewer points are no cluster (auto: 0.5 % of them)', low=2)})

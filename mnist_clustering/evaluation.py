@@ -15,6 +15,7 @@ import pandas as pd
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+from sklearn.utils import check_array
 
 from .data import as_labels
 
@@ -244,7 +245,7 @@ def suspicion(
     labels: np.ndarray # (n,) the label that somebody gave to each image; two different ones at least
 ) -> np.ndarray: # (n,) float, -1 to 1
     "How much nearer each image is to the centre of another label than to that of its own (Hruschka et al., 2004)."
-    features, labels = _as_many(features=np.asarray(features), labels=_read_labels(labels))
+    features, labels = _as_many(features=check_array(features), labels=_read_labels(labels))
     own, classes = number_labels(labels)
     if len(classes) < 2:
         raise ValueError(f'labels must have two different values at least, and all are {classes.tolist()[0]!r}')

@@ -34,12 +34,15 @@ def show_cluster(
     ax: plt.Axes | None = None # where to draw; a new figure when None
 ) -> plt.Axes: # the picture
     "Show 100 random members of a cluster, or all when there are fewer; ValueError if it has none."
-    members = np.asarray(clusters) == cluster
+    counts = [len(given) for given in (images, labels, clusters) if given is not None]
+    if len(set(counts)) > 1:
+        raise ValueError(f'images, labels and clusters must be as many as each other, not {counts}')
+    members = np.asarray(clusters).ravel() == cluster
     if not members.any():
         raise ValueError(f'cluster {cluster} has no members: take one of those in clusters')
     title = f'cluster {cluster}: {members.sum():,} images'
     if labels is not None:
-        shares = pd.Series(np.asarray(labels)[members]).value_counts(normalize=True, dropna=False)
+        shares = pd.Series(np.asarray(labels).ravel()[members]).value_counts(normalize=True, dropna=False)
         title = f'cluster {cluster}: {shares.iloc[0]:.1%} of {members.sum():,} are {shares.index[0]}'
     return show_images(np.asarray(images)[members], ax=ax, title=title)
 

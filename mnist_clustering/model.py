@@ -12,12 +12,12 @@ from time import perf_counter
 import numpy as np
 from sklearn.base import BaseEstimator, ClusterMixin, TransformerMixin
 from sklearn.neighbors import NearestNeighbors
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import agglomerative, dbscan, distortion, label_free, shapes  # noqa: F401, each adds entries
-from .data import as_rows
+from .data import as_pixels, as_rows
 from .evaluation import map_clusters
-from .features import FEATURES
+from .features import FEATURES, Parameter
 from .kmeans import CLUSTERERS
 from .prepare import NormalizedPCA
 
@@ -32,9 +32,10 @@ def look_up(
     if name not in registry:
         raise ValueError(f'{what} must be one of {", ".join(registry)}, not {name}')
     entry = registry[name]
-    for parameter in parameters or {}:
+    for parameter, value in (parameters or {}).items():
         if parameter not in entry.parameters:
             raise ValueError(f'{what} {name} takes {", ".join(entry.parameters) or "no parameters"}, not {parameter}')
+        entry.parameters[parameter].check(parameter, value)
     return entry
 
 # %% ../nbs/10_model.ipynb #7323054f
@@ -74,7 +75,8 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
     n_clusters_ : int
         How many clusters there are, without noise.
     names_ : dict
-        The label of each cluster, one to one, where labels were given to `fit`; else empty.
+        The label of each cluster, one to one, where labels were given to `fit`; else empty. Where there are more
+        clusters than labels, some clusters have no name. `evaluation.apply_names(clusters, names_)` names images.
     seconds_ : dict
         How long 'features' and 'cluster' took.
 
@@ -106,7 +108,7 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
         unseen: np.ndarray | None = None # (m, …) for predict later: a map is laid out with them
     ): # self
         "Make features, cluster them and name the clusters; ValueError if something is refused, before any work."
-        self._entries()
+        self._check(len(images))
         points = self.fit_features(images, labels, unseen)
         return self.fit_clusters(points, labels)
 
@@ -125,15 +127,15 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
         "The first half of `fit`: images to points."
         entry = look_up(FEATURES, 'features', self.features, self.features_params)
         rows = validate_data(self, as_rows(images))
-        if labels is not None:
-            check_consistent_length(rows, labels)
+        if labels is not None and len(labels) != len(rows):
+            raise ValueError(f'labels must be as many as images, {len(rows):,}, not {len(labels):,}')
         if entry.needs_labels and labels is None:
             raise ValueError(f'features {self.features} are taught by labels: give labels to fit, or choose others')
         start = perf_counter()
         self.features_ = entry.make(seed=self.seed, fresh=self.fresh, **self.features_params or {})
         together = rows
         if entry.transductive and unseen is not None:
-            together = np.concatenate([rows, as_rows(unseen)])
+            together = np.concatenate([as_pixels(rows), as_pixels(unseen)]).reshape(-1, rows.shape[1])
         self.features_.fit(together, labels if entry.needs_labels else None)
         found = self.features_.transform(rows)
         self.prepare_ = NormalizedPCA().fit(found) if entry.prepare else None
@@ -178,12 +180,13 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
         nearest = search.kneighbors(points, return_distance=False)[:, 0]
         return self.labels_[known][nearest]
 
-    def _entries(self):
-        "Look at every parameter before any work; ValueError if one makes no sense."
+    def _check(self, n):
+        "Look at every parameter before any work; ValueError if one makes no sense for n images."
         look_up(FEATURES, 'features', self.features, self.features_params)
         entry = look_up(CLUSTERERS, 'clusterer', self.clusterer, self.clusterer_params)
         if entry.finds_n_clusters and self.n_clusters != 'auto':
             raise ValueError(f'n_clusters is not for {self.clusterer}, which finds the number itself: leave it at auto')
+        Parameter('auto', 'how many clusters', low=1, high=n).check('n_clusters', self.n_clusters)
 
 # %% ../nbs/10_model.ipynb #005a3e41
 def read_names(

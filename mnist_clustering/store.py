@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['MANIFEST', 'WRITTEN_BY', 'CONTENTS', 'FORM', 'lock', 'whole_file', 'is_folder', 'walk', 'file_digest',
-           'write_manifest', 'read_manifest', 'is_ours', 'foreign_paths', 'in_the_way', 'refuse_foreign', 'real_folder',
-           'exchange', 'carry_over', 'free_name', 'remove_run', 'commit', 'settle', 'run_folder', 'fingerprint',
-           'versions', 'module_source', 'cache_folder', 'describe', 'read_entry', 'write_entry', 'own_files', 'sweep',
-           'cached', 'progress', 'clear_cache']
+           'write_manifest', 'read_manifest', 'is_ours', 'foreign_paths', 'in_the_way', 'belongs_to_another',
+           'refuse_foreign', 'real_folder', 'exchange', 'carry_over', 'free_name', 'remove_run', 'commit', 'settle',
+           'run_folder', 'fingerprint', 'versions', 'module_source', 'cache_folder', 'describe', 'read_entry',
+           'write_entry', 'own_files', 'sweep', 'cached', 'progress', 'clear_cache']
 
 # %% ../nbs/00c_store.ipynb #2923b61f
 import ast
@@ -165,6 +165,13 @@ def in_the_way(
     return False
 
 # %% ../nbs/00c_store.ipynb #5d9db5a6
+def belongs_to_another(
+    path: Path # of a file or folder
+) -> bool: # False for the administrator, who may move anything
+    "Is this a file of another user?"
+    me = os.geteuid() if hasattr(os, 'geteuid') else 0
+    return me not in (0, path.lstat().st_uid)
+
 def refuse_foreign(
     folder: Path, # where a run is to be
     names: Iterable[str] | None = None # that it may write
@@ -176,7 +183,12 @@ def refuse_foreign(
         manifest = read_manifest(folder)
         names = manifest['files'] if 'written_by' in manifest else ['*']
     names = [*names, MANIFEST]
-    found = [str(path) for path in foreign_paths(folder) if in_the_way(path, is_folder(folder / path), names)]
+    foreign = foreign_paths(folder)
+    others = [str(path) for path in foreign if belongs_to_another(folder / path)]
+    if others:
+        raise ValueError(f'{folder} holds {others[0]}, which belongs to another user and could not be carried over: '
+                         'give another folder')
+    found = [str(path) for path in foreign if in_the_way(path, is_folder(folder / path), names)]
     if found:
         shown = ', '.join(found[:3]) + (f' and {len(found) - 3:,} more' if len(found) > 3 else '')
         raise ValueError(f'{folder} holds what this program did not write, or what was changed since ({shown}): '
@@ -192,9 +204,11 @@ def real_folder(
         raise ValueError(f'{folder} is a link that leads to itself: give another name')
     if real.exists() and not real.is_dir():
         raise ValueError(f'{folder} is a file, not a folder: give another name')
-    here = Path.cwd()
+    here, home = Path.cwd(), Path.home()
     if real == here or real in here.parents:
         raise ValueError(f'{folder} cannot be replaced as a whole while you are in it: give another folder')
+    if real == home or real in home.parents:
+        raise ValueError(f'{folder} holds your home folder, which is never replaced: give a folder inside it')
     disks = [Path(disk.mountpoint) for disk in psutil.disk_partitions(all=True)]
     if any(real == disk or real in disk.parents for disk in disks):
         raise ValueError(f'{folder} cannot be replaced as a whole, since a disk begins there: give a folder inside it')
@@ -271,6 +285,9 @@ def remove_run(
             path.unlink()
         else:
             place.parent.mkdir(parents=True, exist_ok=True)
+            newer = os.path.lexists(place) and path.lstat().st_mtime_ns > place.lstat().st_mtime_ns
+            if newer and not is_ours(place, folder, read_manifest(folder)): # saved again while the run took its place
+                os.rename(place, free_name(place))
             os.rename(path, free_name(place))
     (run / MANIFEST).unlink(missing_ok=True)
     run.rmdir()

@@ -110,7 +110,7 @@ def test_noise_has_no_clusters():
 def test_the_warning_says_what_the_guess_gives(n):
     with pytest.warns(UserWarning) as caught:
         model = AutoDBSCAN().fit(rng.random((n, 2)))
-    assert str(caught[0].message).endswith(f'which gives {model.n_clusters_}')
+    assert f'which gives {model.n_clusters_} cluster' in str(caught[0].message)
 
 
 @pytest.mark.parametrize('name', sorted(DATA.keys() - {'grid'})) # on a grid many heights are equal
@@ -217,7 +217,7 @@ def test_parameters_of_the_entries_know_their_bounds():
     for parameter in (eps, min_samples, size):
         assert parameter.read('it', 'auto') == 'auto'
     assert (eps.read('eps', '.25'), min_samples.read('min_samples', '9'), size.read('it', '70000')) == (.25, 9, 70_000)
-    for parameter, wrong in [(eps, '0'), (eps, '2.1'), (min_samples, '0'), (min_samples, '2.5'), (size, '1')]:
+    for parameter, wrong in [(eps, '0'), (eps, 'inf'), (min_samples, '0'), (min_samples, '2.5'), (size, '1')]:
         with pytest.raises(ValueError, match='it must be'):
             parameter.read('it', wrong)
 

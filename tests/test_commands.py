@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -319,7 +320,7 @@ def test_a_handful_of_digits(run, tmp_path):
         ('--limit 70001', '--limit'),
         ('--limit much', '--limit'),
         *[
-            (f'--clusterer dbscan --eps {value}', f'--eps must be auto or a number from 0.001 to 2.0, not {value}')
+            (f'--clusterer dbscan --eps {value}', f'--eps must be auto or a number of at least 0.001, not {value}')
             for value in ('0', '-1', 'nan', 'much')
         ],
         *[
@@ -423,6 +424,31 @@ def test_help_names_every_option(run):
     ended = run('mnist_cluster', '--help')
     for name in (*CLUSTERERS, 'cnn', 'label_free', 'distortion', 'deskewed', 'pixels'):
         assert f'{name}: ' in ended.stdout
+
+
+def test_a_page_of_somebody_else_is_not_overwritten(run, clustered, tmp_path):
+    for text in ('three years of work', ''):
+        (tmp_path / 'thesis.html').write_text(text)
+        refused(run('mnist_scores', clustered[0], '--page', tmp_path / 'thesis.html'), 'thesis.html was not written by')
+        assert (tmp_path / 'thesis.html').read_text() == text
+    for _ in range(2):
+        assert run('mnist_scores', clustered[0], '--page', tmp_path / 'index.html').returncode == 0
+
+
+def test_a_picture_of_somebody_else_is_not_overwritten(run, tmp_path):
+    (tmp_path / 'compare.png').write_text('mine')
+    refused(run('mnist_compare', '--quick', '--out', tmp_path), 'compare.png was not written by mnist_compare')
+    assert (tmp_path / 'compare.png').read_text() == 'mine'
+
+
+def test_a_run_can_be_stopped_by_the_keyboard(tmp_path):
+    command = [BIN / 'mnist_cluster', '--limit', '20000', '--features', 'pixels', '--out', tmp_path / 'run']
+    running = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert 'pixels, then kmeans' in running.stdout.readline()
+    running.send_signal(signal.SIGINT)
+    said = running.communicate()[1]
+    assert running.returncode == 130 and said == 'mnist_cluster: stopped; nothing that was written before has changed\n'
+    assert not list(tmp_path.iterdir())
 
 
 def test_version_and_module(run):

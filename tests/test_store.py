@@ -314,8 +314,9 @@ def test_what_comes_between_link_and_exchange_stays(folder, monkeypatch):
     monkeypatch.setattr(store, 'exchange', late)
     make_run(folder, 'new', NEW)
     found = content(folder)
-    assert found['late/scores.txt'] == 'a person' and found['notes.txt'] == 'a person'
-    assert found['notes.txt.kept-1'] == 'changed late' and alone(folder)
+    assert found['late/scores.txt'] == 'a person'
+    assert found['notes.txt'] == 'changed late', 'what was saved last has the name'
+    assert found['notes.txt.kept-1'] == 'a person' and alone(folder)
 
 
 def begin(folder, names=None):
@@ -407,7 +408,7 @@ def test_ways_to_name_a_folder(tmp_path, monkeypatch):
     assert {path.name for path in tmp_path.iterdir()} == {'relative', 'a', 'home', 'path', 'other', 'slash'}
     assert whole(tmp_path / 'home', {}) == whole(tmp_path / 'a/b/c', {}) == 'old'
     for name in ('.', '..', tmp_path, '/'):
-        with pytest.raises(ValueError, match='cannot be replaced'):
+        with pytest.raises(ValueError, match='cannot be replaced|never replaced'):
             begin(name)
 
 
@@ -481,6 +482,42 @@ def test_a_foreign_folder_that_is_closed():
         as_nobody(write)
     finally:
         shutil.rmtree(top)
+
+
+def test_files_of_another_user_are_refused_before_any_work():
+    "They could not be carried over, and must not be left behind."
+    if os.getuid() != 0:
+        pytest.skip('only the administrator can make files of another user')
+    top = Path('/tmp') / f'store-{os.getpid()}-others'
+    top.mkdir()
+    top.chmod(0o777)
+    folder = top / 'output'
+    try:
+        def first():
+            make_run(folder, 'old', OLD)
+
+        def second():
+            with pytest.raises(ValueError, match='theirs.*belongs to another user'):
+                begin(folder)
+            assert alone(folder)
+        as_nobody(first)
+        (folder / 'theirs').mkdir()
+        (folder / 'theirs/notes.txt').write_text('somebody else')
+        as_nobody(second)
+        assert (folder / 'theirs/notes.txt').read_text() == 'somebody else'
+    finally:
+        shutil.rmtree(top)
+
+
+def test_the_home_folder_is_never_replaced(tmp_path, monkeypatch):
+    home = tmp_path / 'people/me'
+    home.mkdir(parents=True)
+    (home / 'thesis.txt').write_text('three years of work')
+    monkeypatch.setenv('HOME', str(home))
+    for name in ('~', home, home.parent):
+        with pytest.raises(ValueError, match='holds your home folder, which is never replaced'):
+            begin(name, ['labels.csv'])
+    assert [path.name for path in home.iterdir()] == ['thesis.txt'] and alone(home)
 
 
 def test_a_disk_of_its_own(folder, monkeypatch):
