@@ -443,7 +443,12 @@ def test_a_picture_of_somebody_else_is_not_overwritten(run, tmp_path):
 
 def test_a_run_can_be_stopped_by_the_keyboard(tmp_path):
     command = [BIN / 'mnist_cluster', '--limit', '20000', '--features', 'pixels', '--out', tmp_path / 'run']
-    running = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, 'text': True}
+
+    def listen(): # a job in the background may have been started deaf to the keyboard
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    running = subprocess.Popen(list(map(str, command)), preexec_fn=listen, **pipes)
     assert 'pixels, then kmeans' in running.stdout.readline()
     running.send_signal(signal.SIGINT)
     said = running.communicate()[1]

@@ -110,6 +110,7 @@ def test_a_page_runs_in_jupyterlab(lab, browser, name):
         bar = run_and_save(page, url, name)
         assert bar or name != 'index', 'index tries twenty numbers of clusters, and says how far it is'
         if name == 'index':
+            page.locator('iframe').scroll_into_view_if_needed() # it is loaded when somebody comes near
             page.frame_locator('iframe').get_by_text('mistakes only').wait_for()
         page.locator('[data-id="table-of-contents"]').click()
         page.locator('.jp-tocItem-content').first.wait_for()
