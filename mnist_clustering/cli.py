@@ -8,6 +8,7 @@ __all__ = ['one_sentence', 'Parser', 'entry_parameters', 'cluster_parser', 'chec
            'mnist_clear_cache']
 
 # %% ../nbs/15_cli.ipynb #19cbee2a
+import gc
 import sys
 import warnings
 from argparse import ArgumentParser, Namespace, RawTextHelpFormatter
@@ -20,6 +21,9 @@ from .features import FEATURES, Parameter
 from .kmeans import CLUSTERERS
 from .model import ClusterModel, look_up, read_names
 from .store import cache_folder, clear_cache, progress, run_folder, whole_file
+
+# %% ../nbs/15_cli.ipynb #1c7a8d84
+gc.freeze()
 
 # %% ../nbs/15_cli.ipynb #68d44a7e
 def one_sentence(
