@@ -10,8 +10,7 @@ from threadpoolctl import threadpool_limits
 from mnist_clustering.agglomerative import Ward
 from mnist_clustering.data import SIZE
 from mnist_clustering.dbscan import AutoDBSCAN
-from mnist_clustering.distortion import DeskewedFeatures
-from mnist_clustering.features import FEATURES, CnnFeatures, Features, PixelFeatures
+from mnist_clustering.features import FEATURES, CnnFeatures, DeskewedFeatures, Features, PixelFeatures
 from mnist_clustering.kmeans import AutoGaussianMixture, AutoKMeans
 from mnist_clustering.label_free import LabelFreeFeatures
 from mnist_clustering.model import ClusterModel

@@ -19,6 +19,7 @@ HOUSE = {
     '00b_images': 'images',
     '00c_store': 'store',
     '00d_draw': 'draw',
+    '00e_deskew': 'deskew',
     '01_cnn': 'cnn',
     '02_features': 'features',
     '02b_prepare': 'prepare',

@@ -10,8 +10,8 @@ import sklearn
 
 from mnist_clustering import distortion, label_free, shapes
 from mnist_clustering.data import load_mnist
-from mnist_clustering.distortion import DeskewedFeatures, nn_descent, preprocess
-from mnist_clustering.features import FEATURES
+from mnist_clustering.distortion import nn_descent, preprocess
+from mnist_clustering.features import FEATURES, DeskewedFeatures
 from mnist_clustering.label_free import LabelFreeFeatures
 from mnist_clustering.shapes import DistortionFeatures, DistortionMap, vote
 
