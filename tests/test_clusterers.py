@@ -1,6 +1,7 @@
 "What DBSCAN and Ward promise, on more data than fits on their pages: the same as scikit-learn and SciPy."
 import doctest
 import importlib
+import os
 import subprocess
 import sys
 import warnings
@@ -233,9 +234,27 @@ def test_fast_hdbscan_is_loaded_only_where_it_is_used():
     program = '''import sys
 from mnist_clustering.agglomerative import Ward
 from mnist_clustering.dbscan import AutoDBSCAN
+from mnist_clustering.kmeans import CLUSTERERS
 Ward(n_clusters=2).fit([[0.], [1.], [5.]])
-print('fast_hdbscan' in sys.modules)
 AutoDBSCAN(eps=2., min_samples=2).fit([[0.], [1.], [5.]])
+print('fast_hdbscan' in sys.modules)
+CLUSTERERS['hdbscan'].make(n=3)
 print('fast_hdbscan' in sys.modules)'''
     ended = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=True)
     assert ended.stdout.split() == ['False', 'True']
+
+
+def test_dbscan_is_the_same_on_one_core_and_on_two():
+    program = '''import hashlib
+import numpy as np
+from mnist_clustering.dbscan import mutual_reachability_tree
+rng = np.random.default_rng(0)
+points = np.concatenate([rng.normal(size=(3_000, 4)), rng.integers(0, 9, (3_000, 4))])
+tree, core_distances = mutual_reachability_tree(points, 20)
+print(hashlib.sha256(tree.tobytes() + core_distances.tobytes()).hexdigest())'''
+    digests = set()
+    for n_threads in ('1', '2'):
+        ended = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=True,
+                               env=os.environ | {'NUMBA_NUM_THREADS': n_threads})
+        digests.add(ended.stdout)
+    assert len(digests) == 1
