@@ -251,11 +251,12 @@ def plot_map(
         raise ValueError(f'xy must be finite numbers of the shape (n, 2), not of {xy.shape}')
     labels = as_labels(labels, len(xy))
     classes = find_classes(labels) if classes is None else classes
-    colors = label_colors(labels, classes)
+    codes, colors = pd.factorize(label_colors(labels, classes))
+    rgba = to_rgba_array(colors)[codes] # each colour is read once, not once a point
     if ax is None:
         ax = plt.subplots(figsize=(6, 6))[1]
     order = np.random.default_rng(0).permutation(len(xy)) # so that no class lies on top of all others
-    ax.scatter(*xy[order].T, c=colors[order], s=6e4 / (len(xy) + 1e4), alpha=.5, linewidths=0)
+    ax.scatter(*xy[order].T, c=rgba[order], s=6e4 / (len(xy) + 1e4), alpha=.5, linewidths=0)
     present = find_classes(labels)
     if present:
         _write_names(ax, xy, encode(labels, present), present, label_colors(present, classes))

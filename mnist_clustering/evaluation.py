@@ -218,8 +218,6 @@ def plot_confusion(
     ax: plt.Axes | None = None # where to draw; a new figure when None
 ) -> plt.Axes: # the heatmap
     "Count how often each label (row) lies in a cluster of each name (column)."
-    import seaborn as sns
-
     labels, named = _as_many(labels=_read_labels(labels), named=_read_labels(named, 'named', missing=True))
     _refuse_other_kind(named, labels, 'named')
     number, classes = number_labels(np.concatenate([labels, named[~pd.isna(named)]]))
@@ -230,12 +228,19 @@ def plot_confusion(
     if ax is None:
         side = max(5.5, 1.5 + .4 * max(counts.shape))
         ax = plt.subplots(figsize=(side, side))[1]
-    errors = counts.mask(counts.index.to_numpy()[:, None] == counts.columns.to_numpy()[None])
-    sns.heatmap(
-        counts, vmax=max(1, errors.max(axis=None)), annot=True, fmt='d', cmap='Blues', square=True, cbar=False,
-        linewidths=.5, xticklabels=[words[i] for i in counts.columns], yticklabels=[words[i] for i in counts.index],
-        ax=ax,
-    )
+    own = counts.index.to_numpy()[:, None] == counts.columns.to_numpy()[None]
+    darkest = max(1, counts.mask(own).max(axis=None)) # of the errors: the rest of the table is all dark
+    cells = ax.pcolormesh(counts, cmap='Blues', vmax=darkest, edgecolors='white', linewidth=.5)
+    for (row, column), count in np.ndenumerate(counts.to_numpy()):
+        is_dark = np.dot(cells.to_rgba(count)[:3], [.299, .587, .114]) < .5 # the eye sees green best
+        color = 'white' if is_dark else 'black'
+        ax.text(column + .5, row + .5, f'{count}', color=color, ha='center', va='center', clip_on=True)
+    across = [words[i] for i in counts.columns]
+    ax.set_xticks(np.arange(len(across)) + .5, across, rotation=90 if max(map(len, across)) > 4 else 0)
+    ax.set_yticks(np.arange(len(counts)) + .5, [words[i] for i in counts.index])
+    ax.set_aspect('equal')
+    ax.invert_yaxis()
+    ax.spines[:].set_visible(False)
     ax.set(title=title, xlabel='name of the cluster', ylabel='label')
     return ax
 

@@ -11,6 +11,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
+from zlib import Z_RLE
 
 import numpy as np
 from PIL import Image
@@ -27,13 +28,12 @@ def sprite_sheets(
     images: np.ndarray # (n, 28, 28), (n, 28, 28, 1) or (n, 784)
 ) -> Iterator[bytes]: # a PNG with 2,500 of them, 50 in a row; the last has only the rows that it needs
     "All images side by side, as ink on paper; ValueError if they are not 28x28 or out of range."
-    pixels = as_pixels(images)
-    for start in range(0, len(pixels), _SIDE**2):
-        sheet = montage(pixels[start:start + _SIDE**2], _SIDE)
+    for start in range(0, len(images), _SIDE**2):
+        sheet = montage(as_pixels(images[start:start + _SIDE**2]), _SIDE)
         picture = Image.fromarray(15 - np.round(15 * sheet).astype(np.uint8)).convert('P')
         picture.putpalette(np.repeat(np.arange(0, 256, 17, dtype=np.uint8), 3).tobytes())
         png = BytesIO()
-        picture.save(png, 'png', bits=4)
+        picture.save(png, 'png', bits=4, compress_type=Z_RLE)
         yield png.getvalue()
 
 # %% ../nbs/04b_interactive_map.ipynb #5d7ed35f

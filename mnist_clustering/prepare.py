@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import normalize
 from sklearn.utils.validation import check_is_fitted, validate_data
+from threadpoolctl import threadpool_limits
 
 # %% ../nbs/02b_prepare.ipynb #26901687
 def broken_stick(
@@ -92,7 +93,8 @@ class NormalizedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     ): # self
         "Find the directions; ValueError if there are fewer than n_components."
         X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
-        pca = PCA(random_state=0).fit(normalize(X))
+        with threadpool_limits(1): # or the last digits would depend on the number of cores
+            pca = PCA(random_state=0).fit(normalize(X))
         shares = np.nan_to_num(pca.explained_variance_ratio_) # constant rows have no variance to share
         if self.n_components == 'auto':
             standing_out = int((shares > broken_stick(len(shares))).cumprod().sum())
@@ -112,7 +114,8 @@ class NormalizedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         "Scale and project; NotFittedError before fit."
         check_is_fitted(self)
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        return (normalize(X) - self.mean_) @ self.components_.T
+        with threadpool_limits(1):
+            return (normalize(X) - self.mean_) @ self.components_.T
 
     @property
     def _n_features_out(self):

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment
 from sklearn.decomposition import PCA
+from threadpoolctl import threadpool_limits
 
 from .data import Images
 from .draw import plot_twin_maps, show_clusters, show_images
@@ -142,12 +143,13 @@ def draw_all(
     captions = {}
 
     def save(ax, name, caption=None):
-        ax.figure.savefig(folder / name, dpi=120, bbox_inches='tight')
+        ax.figure.savefig(folder / name, dpi=120, bbox_inches='tight', pil_kwargs={'compress_level': 3})
         plt.close(ax.figure)
         if caption:
             captions[name] = caption
 
-    xy = PCA(2, random_state=0).fit_transform(run.points)
+    with threadpool_limits(1): # or the map would lie otherwise on another number of cores
+        xy = PCA(2, random_state=0).fit_transform(run.points)
     left, right = plot_twin_maps(xy, run.named, run.both.labels)
     save(left, 'cluster_map.png', 'Two main directions of the points, by the name of the cluster and by the true label')
     layout = interactive_map(run.both.images, xy, run.clusters, run.both.labels, run.suspicion, run.names)
