@@ -58,16 +58,19 @@ def as_stack(
 # %% ../nbs/00_data.ipynb #f92b56dc
 def as_pixels(
     images: np.ndarray # (n, 28, 28), (n, 28, 28, 1) or (n, 784); integers 0 to 255 or floats 0 to 1
-) -> np.ndarray: # (n, 28, 28, 1) float32, 0 to 1
+) -> np.ndarray: # (n, 28, 28, 1) float32, 0 to 1; no copy where they are so already
     "Bring images into the one form that the networks read; ValueError if they are not 28x28 or out of range."
-    images = as_stack(images)
+    images = as_stack(images)[..., None]
     top = 1 if images.dtype.kind in 'fb' else 255
-    pixels = images[..., None].astype(np.float32)
-    if not pixels.size:
+    if images.dtype.kind not in 'biuf':
+        images = images.astype(np.float32)
+    if not images.size:
         raise ValueError('there are no images: at least one is needed')
-    if not (pixels.min() >= 0 and pixels.max() <= top):
+    if images.dtype != np.uint8 and not (images.min() >= 0 and images.max() <= top):
         raise ValueError(f'images of type {images.dtype} must have pixels from 0 to {top} and no NaN; scale them first')
-    return pixels / np.float32(top)
+    if top == 1:
+        return images.astype(np.float32, copy=False)
+    return np.divide(images, np.float32(top), dtype=np.float32, casting='unsafe')
 
 # %% ../nbs/00_data.ipynb #2cd28010
 def as_rows(

@@ -1,22 +1,45 @@
-"One small cache for all tests, apart from the reader's own, and one browser."
+"""One small cache for all tests, apart from the reader's own, and one browser.
+
+The tests run in as many processes as there are cores. What takes longest comes first, and what shares a site,
+an environment or a server stays in one process.
+"""
 
 import os
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 
+from mnist_clustering import cli
+
 BIN = Path(sys.executable).parent
 READERS_OWN = dict(os.environ)  # for what may use the reader's own cache
 
 
+LONGEST_FIRST = ['test_package', 'test_lab', 'test_commands', 'test_site', 'test_estimators']
+SHARE = ['test_package', 'test_lab', 'test_site', 'test_interactive_map', 'test_label_free']
+
+
+def pytest_collection_modifyitems(items):
+    places = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+    for item in items:
+        if item.path.stem in SHARE:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 @pytest.fixture(scope='session', autouse=True)
 def cache(tmp_path_factory):
-    os.environ['MNIST_CLUSTERING_CACHE'] = str(tmp_path_factory.mktemp('cache'))
+    "A network that one process has trained is read by the others."
+    base = tmp_path_factory.getbasetemp()
+    alone = 'PYTEST_XDIST_WORKER' not in os.environ
+    os.environ['MNIST_CLUSTERING_CACHE'] = str((base if alone else base.parent) / 'cache')
 
 
 @pytest.fixture(scope='session')
@@ -29,6 +52,28 @@ def run():
         )
 
     return run
+
+
+@pytest.fixture
+def call(monkeypatch):
+    "The same without a new process, which would import everything again."
+
+    def call(*command, **env):
+        said, complained = StringIO(), StringIO()
+        code = 0
+        with monkeypatch.context() as changed, redirect_stdout(said), redirect_stderr(complained):
+            for name, value in env.items():
+                changed.setenv(name, value)
+            try:
+                getattr(cli, command[0])(list(map(str, command[1:])))
+            except SystemExit as left:
+                code = left.code or 0
+                if isinstance(code, str):
+                    print(code, file=complained)
+                    code = 1
+        return subprocess.CompletedProcess(command, code, said.getvalue(), complained.getvalue())
+
+    return call
 
 
 @pytest.fixture(scope='session')

@@ -129,17 +129,17 @@ def test_same_seed_same_bytes(run, clustered, tmp_path):
     assert (tmp_path / 'again/labels.csv').read_bytes() == (clustered[0] / 'labels.csv').read_bytes()
 
 
-def test_a_second_run_replaces_the_first_whole(run, clustered, tmp_path):
+def test_a_second_run_replaces_the_first_whole(call, clustered, tmp_path):
     out = shutil.copytree(clustered[0], tmp_path / 'output')
-    ended = run('mnist_cluster', '--limit', LIMIT, '--out', out, '--n_clusters', 3, '--features', 'pixels')
+    ended = call('mnist_cluster', '--limit', LIMIT, '--out', out, '--n_clusters', 3, '--features', 'pixels')
     assert ended.returncode == 0, ended.stderr
     assert names(out) == WRITTEN and len(names(out / 'clusters')) == 3
     scores = json.loads((out / 'scores.json').read_text())
     assert (scores['cnn_test_accuracy'], scores['network'], scores['n_clusters']) == (None, None, 3)
 
 
-def test_auto_finds_a_number(run, tmp_path):
-    ended = run('mnist_cluster', '--limit', LIMIT, '--out', tmp_path, '--n_clusters', 'auto')
+def test_auto_finds_a_number(call, tmp_path):
+    ended = call('mnist_cluster', '--limit', LIMIT, '--out', tmp_path, '--n_clusters', 'auto')
     assert ended.returncode == 0, ended.stderr
     assert 8 <= json.loads((tmp_path / 'scores.json').read_text())['n_clusters'] <= 12
 
@@ -166,14 +166,14 @@ def test_dbscan(run, clustered, tmp_path):
     assert both.returncode == 0 and 'KMeans on cnn' in both.stdout and 'DBSCAN on cnn' in both.stdout
 
 
-def test_a_column_for_each_folder_and_a_page_that_leads_to_them(run, clustered, tmp_path, visit):
+def test_a_column_for_each_folder_and_a_page_that_leads_to_them(call, clustered, tmp_path, visit):
     "Two runs of one clusterer and one kind of features are two columns."
     for seed in (1, 2):
-        ended = run(
+        ended = call(
             'mnist_cluster', '--limit', 700, '--features', 'pixels', '--seed', seed, '--out', tmp_path / f'seed{seed}'
         )
         assert ended.returncode == 0, ended.stderr
-    ended = run('mnist_scores', tmp_path / 'seed1', tmp_path / 'seed2', '--page', tmp_path / 'index.html')
+    ended = call('mnist_scores', tmp_path / 'seed1', tmp_path / 'seed2', '--page', tmp_path / 'index.html')
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.splitlines()[0].split()[-2:] == [str(tmp_path / 'seed1'), str(tmp_path / 'seed2')]
     page = visit(tmp_path / 'index.html')
@@ -202,8 +202,8 @@ def test_ward_and_a_warning_in_one_sentence(run, tmp_path):
 
 
 @pytest.mark.parametrize('clusterer', ['gaussian_mixture', 'hdbscan'])
-def test_the_other_clusterers(run, tmp_path, clusterer):
-    ended = run(
+def test_the_other_clusterers(call, tmp_path, clusterer):
+    ended = call(
         'mnist_cluster',
         '--limit',
         LIMIT,
@@ -222,31 +222,31 @@ def test_the_other_clusterers(run, tmp_path, clusterer):
 @pytest.mark.parametrize(
     'features, network, least', [('distortion', None, 0.9), ('label_free', 'fast', 0.7)]
 )  # 1,800 digits teach a network little
-def test_without_a_label(run, tmp_path, features, network, least):
-    ended = run('mnist_cluster', '--limit', LIMIT, '--out', tmp_path, '--features', features)
+def test_without_a_label(call, tmp_path, features, network, least):
+    ended = call('mnist_cluster', '--limit', LIMIT, '--out', tmp_path, '--features', features)
     assert ended.returncode == 0 and not ended.stderr, ended.stderr
     scores = json.loads((tmp_path / 'scores.json').read_text())
     assert scores['network'] == network and scores['cnn_test_accuracy'] is None
     assert scores['test']['accuracy'] > least
 
 
-def test_named_by_a_person(run, tmp_path):
+def test_named_by_a_person(call, tmp_path):
     options = 'mnist_cluster', '--limit', LIMIT, '--out', tmp_path, '--features', 'pixels', '--n_clusters', 3
-    assert run(*options).returncode == 0
+    assert call(*options).returncode == 0
     before = (tmp_path / 'report.html').read_bytes()
     names_file = tmp_path / 'names.txt'
     for text, words in ((None, 'is no file'), ('0 one', 'line 1: a cluster'), ('3 1', 'a cluster (0 to 2)')):
         if text:
             names_file.write_text(text)
-        refused(run(*options, '--names', names_file), words)
+        refused(call(*options, '--names', names_file), words)
         assert (tmp_path / 'report.html').read_bytes() == before
     names_file.write_text('0 4\n2 4\n')
-    assert run(*options, '--names', names_file).returncode == 0
+    assert call(*options, '--names', names_file).returncode == 0
     table = pd.read_csv(tmp_path / 'labels.csv')
     assert table['name'][table.cluster != 1].eq(4).all() and table['name'][table.cluster == 1].isna().all()
 
 
-def test_a_board_that_was_stopped(run, tmp_path):
+def test_a_board_that_was_stopped(call, tmp_path):
     titles = [entry.title for entry in CLUSTERERS.values()]
     rows = [
         dict(
@@ -272,7 +272,7 @@ def test_a_board_that_was_stopped(run, tmp_path):
     pd.DataFrame(
         [dict(n=10_000, n_labels=n_labels, seed=0, accuracy_test=0.5) for n_labels in BUDGETS if n_labels != 1000]
     ).to_csv(tmp_path / 'label_budget.csv', index=False)
-    ended = run('mnist_compare', '--quick', '--out', tmp_path)
+    ended = call('mnist_compare', '--quick', '--out', tmp_path)
     assert ended.returncode == 0 and not ended.stderr, ended.stderr
     board, budget = pd.read_csv(tmp_path / 'compare.csv'), pd.read_csv(tmp_path / 'label_budget.csv')
     assert (
@@ -285,29 +285,29 @@ def test_a_board_that_was_stopped(run, tmp_path):
     assert '12.30%' in ended.stdout
 
 
-def test_a_board_without_seeds(run, tmp_path):
-    refused(run('mnist_compare', '--seeds', 0, '--out', tmp_path), '--seeds must be 1 or more')
+def test_a_board_without_seeds(call, tmp_path):
+    refused(call('mnist_compare', '--seeds', 0, '--out', tmp_path), '--seeds must be 1 or more')
 
 
-def test_a_board_beside_another_table(run, tmp_path):
+def test_a_board_beside_another_table(call, tmp_path):
     for text in ('n;seed\n10000;0\n', '', 'n,seed\n1,2,3\n'):
         (tmp_path / 'compare.csv').write_text(text)
-        refused(run('mnist_compare', '--quick', '--out', tmp_path), 'compare.csv was not written by mnist_compare')
+        refused(call('mnist_compare', '--quick', '--out', tmp_path), 'compare.csv was not written by mnist_compare')
         assert (tmp_path / 'compare.csv').read_text() == text
 
 
-def test_eps_too_small_for_any_cluster(run, tmp_path):
-    ended = run('mnist_cluster', '--limit', LIMIT, '--out', tmp_path, '--clusterer', 'dbscan', '--eps', 0.001)
+def test_eps_too_small_for_any_cluster(call, tmp_path):
+    ended = call('mnist_cluster', '--limit', LIMIT, '--out', tmp_path, '--clusterer', 'dbscan', '--eps', 0.001)
     assert ended.returncode == 0, ended.stderr
     assert json.loads((tmp_path / 'scores.json').read_text())['n_clusters'] == len(names(tmp_path / 'clusters')) == 0
 
 
-def test_scores_of_what_was_not_run(run, tmp_path):
-    refused(run('mnist_scores', tmp_path / 'nowhere'), 'nowhere', 'no run was written there')
+def test_scores_of_what_was_not_run(call, tmp_path):
+    refused(call('mnist_scores', tmp_path / 'nowhere'), 'nowhere', 'no run was written there')
 
 
-def test_a_handful_of_digits(run, tmp_path):
-    ended = run('mnist_cluster', '--limit', 14, '--out', tmp_path, '--features', 'pixels')
+def test_a_handful_of_digits(call, tmp_path):
+    ended = call('mnist_cluster', '--limit', 14, '--out', tmp_path, '--features', 'pixels')
     assert ended.returncode == 0, ended.stderr
     assert len(names(tmp_path / 'clusters')) == 10
 
@@ -364,14 +364,14 @@ def test_one_sentence_in_the_shell(run, clustered):
     assert names(clustered[0]) == WRITTEN
 
 
-def test_a_folder_that_cannot_be_written(run, tmp_path):
+def test_a_folder_that_cannot_be_written(call, tmp_path):
     (tmp_path / 'file').write_text('in the way')
-    refused(run('mnist_cluster', '--limit', LIMIT, '--out', tmp_path / 'file'), 'file')
-    refused(run('mnist_cluster', '--limit', LIMIT, '--out', '/proc/output'), '/proc/output')
+    refused(call('mnist_cluster', '--limit', LIMIT, '--out', tmp_path / 'file'), 'file')
+    refused(call('mnist_cluster', '--limit', LIMIT, '--out', '/proc/output'), '/proc/output')
 
 
-def test_a_cache_that_cannot_be_written_costs_a_warning_not_the_result(run, tmp_path):
-    ended = run('mnist_cluster', '--limit', 300, '--out', tmp_path / 'output', MNIST_CLUSTERING_CACHE='/proc/cache')
+def test_a_cache_that_cannot_be_written_costs_a_warning_not_the_result(call, tmp_path):
+    ended = call('mnist_cluster', '--limit', 300, '--out', tmp_path / 'output', MNIST_CLUSTERING_CACHE='/proc/cache')
     assert ended.returncode == 0 and '/proc/cache' in ended.stderr and 'Traceback' not in ended.stderr
     assert names(tmp_path / 'output') == WRITTEN
 
@@ -411,7 +411,7 @@ def test_damaged_mnist(tmp_path, damage):
     )
 
 
-def test_help_names_every_option(run):
+def test_help_names_every_option(call):
     for command, options in {
         'mnist_features': '--network --seed --out --limit --fresh --csv --version',
         'mnist_scores': 'folders --page',
@@ -419,25 +419,26 @@ def test_help_names_every_option(run):
         'mnist_cluster': '--features --network --clusterer --n_clusters --eps --min_samples --out --seed --limit '
         '--names --fresh --version',
     }.items():
-        ended = run(command, '--help')
+        ended = call(command, '--help')
         assert ended.returncode == 0 and not ended.stderr and all(option in ended.stdout for option in options.split())
-    ended = run('mnist_cluster', '--help')
+    ended = call('mnist_cluster', '--help')
     for name in (*CLUSTERERS, 'cnn', 'label_free', 'distortion', 'deskewed', 'pixels'):
         assert f'{name}: ' in ended.stdout
 
 
-def test_a_page_of_somebody_else_is_not_overwritten(run, clustered, tmp_path):
+def test_a_page_of_somebody_else_is_not_overwritten(call, clustered, tmp_path):
     for text in ('three years of work', ''):
         (tmp_path / 'thesis.html').write_text(text)
-        refused(run('mnist_scores', clustered[0], '--page', tmp_path / 'thesis.html'), 'thesis.html was not written by')
+        ended = call('mnist_scores', clustered[0], '--page', tmp_path / 'thesis.html')
+        refused(ended, 'thesis.html was not written by')
         assert (tmp_path / 'thesis.html').read_text() == text
     for _ in range(2):
-        assert run('mnist_scores', clustered[0], '--page', tmp_path / 'index.html').returncode == 0
+        assert call('mnist_scores', clustered[0], '--page', tmp_path / 'index.html').returncode == 0
 
 
-def test_a_picture_of_somebody_else_is_not_overwritten(run, tmp_path):
+def test_a_picture_of_somebody_else_is_not_overwritten(call, tmp_path):
     (tmp_path / 'compare.png').write_text('mine')
-    refused(run('mnist_compare', '--quick', '--out', tmp_path), 'compare.png was not written by mnist_compare')
+    refused(call('mnist_compare', '--quick', '--out', tmp_path), 'compare.png was not written by mnist_compare')
     assert (tmp_path / 'compare.png').read_text() == 'mine'
 
 
@@ -539,10 +540,10 @@ def test_features_command(run, tmp_path):
     assert (said == test.labels).mean() > 0.8
 
 
-def test_clear_cache(run, tmp_path):
-    made = run('mnist_features', '--limit', 100, '--out', tmp_path, MNIST_CLUSTERING_CACHE=str(tmp_path / 'cache'))
+def test_clear_cache(call, tmp_path):
+    made = call('mnist_features', '--limit', 100, '--out', tmp_path, MNIST_CLUSTERING_CACHE=str(tmp_path / 'cache'))
     assert made.returncode == 0, made.stderr
     assert any((tmp_path / 'cache').glob('cnn-*.npz'))
-    ended = run('mnist_clear_cache', MNIST_CLUSTERING_CACHE=str(tmp_path / 'cache'))
+    ended = call('mnist_clear_cache', MNIST_CLUSTERING_CACHE=str(tmp_path / 'cache'))
     assert ended.returncode == 0 and 'MB' in ended.stdout
     assert not (tmp_path / 'cache').exists()

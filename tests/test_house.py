@@ -274,7 +274,7 @@ def test_pictures_take_axes(module):
             assert {'ax', 'axes'} & set(names), f'{node.name} takes no ax'
 
 
-@pytest.mark.parametrize('module', MODULES.keys() - {'cli'})
+@pytest.mark.parametrize('module', sorted(MODULES.keys() - {'cli'}))
 def test_errors_name_parameters_and_not_flags(module):
     for node in ast.walk(TREES[module]):
         if isinstance(node, ast.Raise) or isinstance(node, ast.Call) and ast.unparse(node.func) == 'warnings.warn':
