@@ -1,6 +1,7 @@
 # make       the environment, then the 70,000 images clustered four ways, scored and drawn: output/index.html
 # make test  everything that CI checks
 # make lab   the notebooks in JupyterLab
+# make bench what everything costs, beside other programs: bench/RESULTS.md
 # make docs  the site, in _docs/index.html
 # make dist  the package for an index, in dist/
 PYTHON ?= $(shell command -v python3.11 || echo python3)
@@ -18,7 +19,7 @@ define step
 @start=$$(date +%s); $(2) && echo "[make] $(1): $$(( $$(date +%s) - start )) s"
 endef
 
-.PHONY: run test lint lab docs dist export readme figures
+.PHONY: run test lint lab docs dist export readme figures bench
 
 # each run is a folder of its own; as many run at a time as there are cores, and what each says is shown at its end
 run: .venv/ready
@@ -84,3 +85,14 @@ dist: .venv/tools
 # the five-seed table of the README, about an hour on two cores
 figures: .venv/tools
 	$(call step,five seeds,$(BIN)/python bench/figures.py)
+
+# the original, other libraries and the limit of the machine side by side, an hour on two cores: bench/RESULTS.md
+bench: .venv/ready .venv-bench/ready
+	$(call step,the benchmark,$(BIN)/python bench/run.py)
+
+# other libraries live in an environment of their own: some are AGPL, and one brings gigabytes of PyTorch
+.venv-bench/ready: bench/requirements-peers.txt | .venv/ready
+	$(call step,an environment for other libraries in .venv-bench,$(PYTHON) -m venv --without-pip .venv-bench)
+	$(call step,other libraries,$(BIN)/uv pip install --quiet --python .venv-bench/bin/python -r bench/requirements-peers.txt)
+	$(call step,their first import,.venv-bench/bin/python -c 'import clustpy.deep; import evoc; import hdbscan')
+	@touch $@

@@ -36,6 +36,7 @@ HOUSE = {
     '12_scale': 'scale',
     '13_report': 'report',
     '14_compare': 'compare',
+    '14b_bench': 'bench',
     '15_cli': 'cli',
 }
 NOT_YET = {'00b_images', '11_review', '12_scale'} # need not be there, but if they are, this is their place
