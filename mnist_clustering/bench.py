@@ -6,17 +6,18 @@
 __all__ = ['read_results', 'plot_ratios', 'rows_table', 'table_of', 'plot_roofline', 'fitted_exponent', 'growth_table',
            'plot_growth', 'markdown']
 
-# %% ../nbs/14b_bench.ipynb #9e24d018
+# %% ../nbs/14b_bench.ipynb #a4f236ca
 import json
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from .draw import PALETTE
 
-# %% ../nbs/14b_bench.ipynb #ed3887e8
+# %% ../nbs/14b_bench.ipynb #be89b73c
 def read_results(
     file: Path # as `make bench` writes it
 ) -> dict: # machine, versions, commit, sections, ratios
@@ -25,24 +26,30 @@ def read_results(
         raise ValueError(f'{file} is no file: make bench writes one')
     return json.loads(file.read_text(encoding='utf-8'))
 
-# %% ../nbs/14b_bench.ipynb #31e43264
+# %% ../nbs/14b_bench.ipynb #ee509399
 def plot_ratios(
     ratios: dict[str, float], # from the results
     ax: plt.Axes | None = None # where to draw; a new figure when None
 ) -> plt.Axes: # the picture
-    "A bar for each ratio, on a logarithmic axis; dotted: equal."
+    "How far each ratio is from 1, on a logarithmic axis; dotted: equal."
     if ax is None:
         ax = plt.subplots(figsize=(8, .4 * len(ratios) + 1))[1]
     names, values = list(ratios), list(ratios.values())
-    bars = ax.barh(names, values, color=PALETTE[0], left=0)
-    ax.bar_label(bars, [f'{value:.2g}' if value < 1 else f'{value:.1f}' for value in values], padding=3, fontsize=9)
+    ax.hlines(names, 1, values, color=PALETTE[0], lw=4)
+    ax.plot(values, names, 'o', color=PALETTE[0])
+    for name, value in ratios.items():
+        ax.annotate(f'{value:.2g}' if value < 10 else f'{value:.0f}', (value, name), xytext=(0, 6),
+                    textcoords='offset points', ha='center', fontsize=9)
     ax.axvline(1, color='black', ls=':')
-    ax.set(xscale='log', xlabel='ratio')
-    ax.margins(x=.1)
+    ax.set(xscale='log', xlabel='times as much time as ours')
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter('{x:g}')
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.margins(x=.1, y=.1)
     ax.invert_yaxis()
     return ax
 
-# %% ../nbs/14b_bench.ipynb #938f6a96
+# %% ../nbs/14b_bench.ipynb #f5be930e
 def rows_table(
     rows: list[dict], # from a section of the results
     columns: tuple[str, ...] = ( # what to keep, in this order
@@ -72,7 +79,7 @@ def table_of(
         lines.append(f'| {name} | ' + ' | '.join(map(written, row)) + ' |')
     return '\n'.join(lines)
 
-# %% ../nbs/14b_bench.ipynb #f286d1b2
+# %% ../nbs/14b_bench.ipynb #618db2e5
 def plot_roofline(
     limit: dict, # the section of the results
     ax: plt.Axes | None = None # where to draw; a new figure when None
@@ -86,13 +93,14 @@ def plot_roofline(
         ax.plot(intensity, np.minimum(rates[name], rates['copy'] * intensity), color=color, label=name)
     for number, step in enumerate(limit['steps']):
         color = PALETTE[3 + number % (len(PALETTE) - 3)]
-        label = f"{step['step']}: {100 * step['share']:.2g} %"
-        ax.plot(step['flop'] / step['bytes'], step['gflops'], 'o', color=color, label=label)
+        label = f"{step['step']}: {step['share']:.1%}"
+        marker = 'osD^vP'[number % 6]
+        ax.plot(step['flop'] / step['bytes'], step['gflops'], marker, color=color, label=label)
     ax.set(xscale='log', yscale='log', xlabel='FLOP for each byte', ylabel='GFLOP/s')
     ax.legend(fontsize=8, loc='upper left', bbox_to_anchor=(1, 1), frameon=False)
     return ax
 
-# %% ../nbs/14b_bench.ipynb #a73a5ee8
+# %% ../nbs/14b_bench.ipynb #cfc4754b
 def fitted_exponent(
     sizes: np.ndarray, # (n,) ascending
     seconds: np.ndarray # (n,)
@@ -114,7 +122,7 @@ def growth_table(
     for method, one in rows.groupby('method'):
         exponents[method] = fitted_exponent(one.n.to_numpy(), one.seconds.to_numpy())
     table['exponent'] = pd.Series(exponents)
-    table['then'] = pd.Series(growth['stopped'], dtype=object)
+    table['then'] = pd.Series(growth['stopped'], dtype=object).reindex(table.index).fillna('')
     return table
 
 
@@ -134,10 +142,12 @@ def plot_growth(
             ax.plot(one.n, one[measure].clip(lower=1 if measure == 'mb' else 0), color=color, marker=marker,
                     label=method)
         ax.set(xscale='log', yscale='log', xlabel='images', ylabel=units[measure])
+        ax.xaxis.set_major_formatter('{x:,.0f}')
+        ax.xaxis.set_minor_formatter(NullFormatter())
     ax.legend(loc='upper left', bbox_to_anchor=(1, 1), frameon=False)
     return axes
 
-# %% ../nbs/14b_bench.ipynb #38068148
+# %% ../nbs/14b_bench.ipynb #465f3dd8
 def markdown(
     results: dict # from read_results
 ) -> str: # a page
@@ -171,10 +181,12 @@ def markdown(
     if 'roads' in sections:
         add('Roads without labels', rows_table(sections['roads']['rows']))
     if 'limit' in sections:
-        rates = {name: rate for name, rate in sections['limit']['rates'].items() if isinstance(rate, float)}
+        names = 'numpy float32', 'TensorFlow float32', 'TensorFlow bfloat16', 'copy'
+        rates = {name: sections['limit']['rates'][name] for name in names}
         add('Rates (GFLOP/s; copy: GB/s)', pd.DataFrame(dict(rate=rates)))
         steps = pd.DataFrame(sections['limit']['steps']).set_index('step')
-        add('Steps and the limit', steps[['n', 'seconds', 'flop', 'bytes', 'gflops', 'share', 'bound', 'formula']])
+        columns = ['n', 'seconds', 'flop', 'bytes', 'gflops', 'share', 'bound', 'formula', 'rest']
+        add('Steps and the limit', steps[columns])
     if 'growth' in sections:
         add('Growth, in seconds', growth_table(sections['growth']))
     took = {name: section['seconds'] for name, section in sections.items()}

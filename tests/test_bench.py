@@ -113,7 +113,7 @@ def test_what_grew_is_drawn_and_fitted():
 def test_tables_of_part_of_a_run():
     limit = dict(rates={name: 10. for name in ('numpy float32', 'TensorFlow float32', 'TensorFlow bfloat16', 'copy')},
                  steps=[dict(step='one', n=5, seconds=1., flop=10**9, bytes=10**8, gflops=1., share=.1, rate='float32',
-                             bound='memory', formula='2 n')], seconds=3.)
+                             bound='memory', formula='2 n', rest='nothing')], seconds=3.)
     results = dict(commit='abc', date='2026-01-01', versions={'numpy': '2'}, peers={}, ratios={'a / b': 2.},
                    machine=dict(processor='some', cores=2, flags=['avx2'], memory_gb=8, python='3.11'),
                    sections=dict(limit=limit))

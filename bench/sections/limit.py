@@ -144,6 +144,17 @@ def label_free_steps(stopwatch, folder, n):
     return dict(steps=rows, n=n)
 
 
+REST = { # where the rest of the time goes: what the count leaves out
+    'straighten': 'single pixels read where the slant leads, without vectors, on one core',
+    'train, an epoch': 'warps, normalisation and the optimizer read and write memory; one colour fills no vector',
+    'read the features': 'few channels in the first layers; pixels made upright and turned into floats',
+    'PCA': 'rows scaled to length 1, checks for NaN, the decomposition itself',
+    'KMeans, one start': 'nine numbers a point: the nearest centre is chosen more slowly than it is measured',
+    'DBSCAN': 'two thirds: distances beyond the ones that count, and choosing the k-th of them; the rest: merges',
+    'Ward': 'blocks that might hold the nearest cluster, and rounds with few clusters left',
+    'distortion of pairs': 'the least of 25 moves for each pixel',
+    'distortion map, whole': 'candidates, sorting, and the layout by UMAP on one core',
+}
 CONTENDERS = {'rates': rates, 'steps': steps, 'steps without labels': label_free_steps}
 
 
@@ -161,5 +172,6 @@ def run(bench):
             gflops = row['flop'] / row['seconds'] / 1e9
             peak = min(found[row['rate']], found['copy'] * row['flop'] / row['bytes'])
             rows.append(row | dict(n=one['n'], gflops=gflops, share=gflops / peak,
-                                   bound='memory' if peak < found[row['rate']] else 'arithmetic'))
+                                   bound='memory' if peak < found[row['rate']] else 'arithmetic',
+                                   rest=REST[row['step']]))
     return dict(rates=found, steps=rows, stopped=[one['stopped'] for one in both if 'stopped' in one])

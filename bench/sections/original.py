@@ -5,6 +5,7 @@ reads the 128 numbers of one image at a time, writes them as CSV files of 5,000 
 for 1 to 14 clusters, runs KMeans and draws its pictures. That takes a quarter of an hour, so each step is measured on a
 slice, which is stated, and multiplied.
 """
+import resource
 import shutil
 import subprocess
 import sys
@@ -106,6 +107,7 @@ def main_job(stopwatch, network, n):
     if ended.returncode:
         raise RuntimeError(ended.stderr)
     shutil.rmtree(out)
+    stopwatch.found['mb'] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024 # the largest process, whole
     return dict(whole=stopwatch.found['seconds'])
 
 

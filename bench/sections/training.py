@@ -61,5 +61,5 @@ def run(bench):
     ratios = {}
     for network, (row, old) in zip(('fast', 'simple'), (rows[:2], rows[2:])):
         if 'stopped' not in row and 'stopped' not in old:
-            ratios[f'training {network}, processor time: now / before'] = row['whole_cpu'] / old['whole_cpu']
+            ratios[f'training {network}, processor time: before / now'] = old['whole_cpu'] / row['whole_cpu']
     return dict(rows=rows, ratios=ratios)
