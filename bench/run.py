@@ -9,7 +9,7 @@ the place of the last results, RESULTS.md is written from them, and history.csv 
 import argparse
 import importlib
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 
 import joblib
 import numpy as np
@@ -23,11 +23,13 @@ from mnist_clustering.dbscan import AutoDBSCAN
 from mnist_clustering.model import ClusterModel
 
 SECTIONS = ['limit', 'training', 'original', 'peers', 'roads', 'growth']
+QUICK = ' (quick)'
 
 
 def prepare(bench, n):
     "Write what the sections share into a folder: images, the points of the fast network, pixels, a sample."
-    folder = bench.data = Path(mkdtemp(prefix='bench-'))
+    bench.kept = TemporaryDirectory(prefix='bench-') # it goes when this process ends
+    folder = bench.data = Path(bench.kept.name)
     train, test = load_mnist()
     every = train + test
     n_train = n * 6 // 7
@@ -50,13 +52,16 @@ def prepare(bench, n):
 
 
 def add_to_history(results, file):
-    "A row for this run: when, which commit, which processor, and every ratio."
+    "A row for this run: when, which commit, which processor, and every ratio; rows of a try on small sizes go."
     machine = results['machine']
-    row = dict(date=results['date'], commit=results['commit'], cores=machine['cores'], flags=' '.join(machine['flags']))
+    commit = results['commit'] + (QUICK if results['quick'] else '')
+    row = dict(date=results['date'], commit=commit, cores=machine['cores'], flags=' '.join(machine['flags']))
     row |= results['ratios']
     history = pd.DataFrame([row])
     if file.exists():
-        history = pd.concat([pd.read_csv(file), history], ignore_index=True)
+        earlier = pd.read_csv(file)
+        whole = ~earlier.commit.str.endswith(QUICK)
+        history = pd.concat([earlier[whole], history], ignore_index=True)
     history.drop_duplicates('commit', keep='last').to_csv(file, index=False, float_format='%.4g')
 
 

@@ -53,6 +53,8 @@ def read_features(stopwatch, folder, n):
 def on_points(make):
     def fit(stopwatch, folder, n, eps):
         points = np.load(Path(folder) / 'grown.npy')[:n]
+        if len(points) < n:
+            raise ValueError('the features of so many images were not read')
         size = int(np.ceil(.005 * n))
         make(5, eps)(points[:300])
         with stopwatch():
