@@ -1,0 +1,26 @@
+"The same seed gives the same bytes, however many threads there are."
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_limits
+
+from mnist_clustering.data import as_rows, load_mnist
+from mnist_clustering.kmeans import AutoGaussianMixture, AutoKMeans, elbow
+from mnist_clustering.prepare import NormalizedPCA
+
+ROWS = as_rows(load_mnist()[0].images[:5000])
+POINTS = NormalizedPCA(30).fit_transform(ROWS)
+STEPS = {
+    'PCA': lambda: NormalizedPCA(30).fit_transform(ROWS),
+    'KMeans': lambda: AutoKMeans(10).fit(POINTS).cluster_centers_,
+    'mixture': lambda: AutoGaussianMixture(10).fit(POINTS).means_,
+    'elbow': lambda: elbow(POINTS, range(8, 12)).to_numpy(),
+}
+
+
+@pytest.mark.parametrize('step', STEPS)
+def test_the_number_of_threads_changes_nothing(step):
+    found = []
+    for n_threads in (1, 2):
+        with threadpool_limits(n_threads):
+            found.append(np.ascontiguousarray(STEPS[step]()))
+    assert found[0].tobytes() == found[1].tobytes()
