@@ -57,7 +57,7 @@ test: .venv/tools
 	test -z "$$(git status --porcelain -- nbs mnist_clustering README.md)" # what is committed is what the notebooks make
 	$(MAKE) lint
 	$(call step,every notebook run,$(BIN)/nbdev_test --n_workers $(JOBS) --do_print --timing)
-	$(call step,the tests,$(BIN)/pytest --numprocesses=$(JOBS) --dist=loadgroup --no-loadscope-reorder tests)
+	$(call step,the tests,$(BIN)/pytest --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder tests)
 
 lint: .venv/tools
 	$(call step,ruff,$(BIN)/ruff check)

@@ -1,7 +1,7 @@
 """One small cache for all tests, apart from the reader's own, and one browser.
 
-The tests run in as many processes as there are cores. What takes longest comes first, and what shares a site,
-an environment or a server stays in one process.
+The tests run in as many processes as there are cores. A file stays in one process, since its tests share a site,
+an environment or a server; the files that take longest come first.
 """
 
 import os
@@ -22,16 +22,12 @@ BIN = Path(sys.executable).parent
 READERS_OWN = dict(os.environ)  # for what may use the reader's own cache
 
 
-LONGEST_FIRST = ['test_package', 'test_lab', 'test_commands', 'test_site', 'test_estimators']
-SHARE = ['test_package', 'test_lab', 'test_site', 'test_interactive_map', 'test_label_free']
+LONGEST_FIRST = ['test_commands', 'test_package', 'test_tensorflow', 'test_site', 'test_lab', 'test_estimators']
 
 
 def pytest_collection_modifyitems(items):
     places = {name: place for place, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
-    for item in items:
-        if item.path.stem in SHARE:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(scope='session', autouse=True)
