@@ -6,8 +6,10 @@
 __all__ = ['LabelFreeFeatures']
 
 # %% ../nbs/09_label_free.ipynb #22443edc
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.model_selection import StratifiedKFold
 from sklearn.utils.validation import validate_data
 
 from .cnn import NETWORKS, train_cnn
@@ -80,9 +82,7 @@ class LabelFreeFeatures(SeventhLayer):
         if self.clusters_.n_clusters_ == 1:
             raise ValueError('all images lie in one cluster: there is nothing that a network could learn')
         neighbors_say = vote(clusters, self.clusters_.neighbors_, self.clusters_.distances_)
-        network = CnnFeatures(self.network, 5, self.seed, self.fresh)
-        thirds = StratifiedKFold(3, shuffle=True, random_state=self.seed)
-        networks_say = cross_val_predict(network, X, clusters, method='predict_proba', cv=thirds)
+        networks_say = self._cross_fit(X, clusters)
         self.labels_ = (neighbors_say + networks_say).argmax(axis=1)
         agreed = neighbors_say.argmax(axis=1) == networks_say.argmax(axis=1)
         pixels = self._pixels(X[agreed])
@@ -90,6 +90,22 @@ class LabelFreeFeatures(SeventhLayer):
         self.weights_, self.history_ = trained
         self.classes_ = np.arange(len(self.weights_[-1]))
         return self
+
+    def _cross_fit(self, X, clusters):
+        "What networks say of images that they have not seen: (n, n_clusters)."
+        thirds = list(StratifiedKFold(3, shuffle=True, random_state=self.seed).split(X, clusters))
+        networks = [CnnFeatures(self.network, 3, self.seed, self.fresh) for _ in thirds]
+
+        def learn(network, third):
+            learned, _ = third
+            network.fit(X[learned], clusters[learned])
+
+        with ThreadPoolExecutor(2) as pool: # each trains in a process of its own
+            list(pool.map(learn, networks, thirds))
+        shares = np.zeros((len(X), self.clusters_.n_clusters_))
+        for network, (_, asked) in zip(networks, thirds):
+            shares[np.ix_(asked, network.classes_)] = network.predict_proba(X[asked])
+        return shares
 
 # %% ../nbs/09_label_free.ipynb #9b74275a
 FEATURES['label_free'] = Features(

@@ -9,10 +9,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
-from mnist_clustering.cnn import fixed_keras, load_tensorflow, seventh_layer, train_cnn
-from mnist_clustering.data import load_mnist
+from mnist_clustering import cnn
+from mnist_clustering.cnn import fit_network, fixed_keras, load_tensorflow, seventh_layer, train_cnn
+from mnist_clustering.data import as_pixels, load_mnist
 from mnist_clustering.features import CnnFeatures
 
 ROOT = Path(__file__).parent.parent
@@ -218,6 +220,47 @@ def test_a_persons_keras_settings_change_nothing_and_stay(digits, network):
             assert [setting(name) for name in names] == own
         finally:
             change(before)
+
+
+ONE_CORE = """
+import os
+cores = os.sched_getaffinity(0)
+os.sched_setaffinity(0, {min(cores)} if ONE else cores)
+"""
+DIGEST = """
+from hashlib import sha256
+print(sha256(b''.join(weight.tobytes() for weight in [*cnn.weights_, cnn.transform(images)])).hexdigest())"""
+
+
+@pytest.mark.skipif(not hasattr(os, 'sched_setaffinity'), reason='no such setting here')
+def test_one_core_trains_the_same_network_as_all():
+    one, every = [said(python(ONE_CORE.replace('ONE', name) + TINY + DIGEST)) for name in ('True', 'False')]
+    assert one == every
+
+
+def test_a_persons_number_of_threads_changes_nothing():
+    threads = 'import tensorflow as tf\ntf.config.threading.set_intra_op_parallelism_threads(3)\n'
+    assert said(python(threads + TINY + DIGEST)) == said(python(TINY + DIGEST))
+
+
+def test_a_training_that_fails_says_why(digits):
+    recipe = dict(network='fast', epochs=1, seed='none', augment=False, label_smoothing=0.)
+    with pytest.raises(RuntimeError, match="the network cannot be trained: .*'none'"):
+        fit_network(as_pixels(digits.images), digits.labels, **recipe)
+
+
+def test_a_training_that_is_ended_from_outside_says_so(digits, monkeypatch):
+    monkeypatch.setattr(cnn, 'load_tensorflow', kill_children) # while the other process waits for its task
+    recipe = dict(network='fast', epochs=1, seed=0, augment=False, label_smoothing=0.)
+    with pytest.raises(RuntimeError, match='the process that trains the network was ended from outside'):
+        fit_network(as_pixels(digits.images), digits.labels, **recipe)
+    assert not psutil.Process().children()
+
+
+def kill_children():
+    for process in psutil.Process().children():
+        process.kill()
+        process.wait()
 
 
 def test_keras_json_changes_nothing(digits, tmp_path):
