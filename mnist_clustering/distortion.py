@@ -4,16 +4,17 @@
 
 # %% auto #0
 __all__ = ['MARGIN', 'WIDTH', 'HEIGHT', 'FURTHEST', 'LEVELS', 'edges', 'distortion', 'preprocess', 'distortions',
-           'rerank', 'nn_descent', 'distortion_neighbors']
+           'rerank', 'k_nearest', 'unseen', 'nn_descent', 'distortion_neighbors']
 
 # %% ../nbs/07_distortion.ipynb #e56592ea
 from numbers import Integral
 
 import numpy as np
 from numba import njit, prange
-from scipy.ndimage import correlate, gaussian_filter
+from scipy.ndimage import gaussian_filter
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
+from threadpoolctl import threadpool_limits
 
 from .data import SIZE
 from .deskew import deskew
@@ -27,16 +28,30 @@ FURTHEST = MARGIN - 1 # how far a pixel can look: the margin, less one for the p
 LEVELS = 29 # of brightness change: (2 * 29)² * 18 is just below 2¹⁶
 
 def edges(
-    pixels: np.ndarray # (n, 28, 28) float, 0 to 1
+    pixels: np.ndarray # (n, 28, 28) float32, 0 to 1
 ) -> np.ndarray: # (n, 2, HEIGHT * WIDTH) int8: change to the right and downwards, row after row
     "How brightness changes at each pixel (the Sobel operator, 1968), with empty margins."
     edge_maps = np.zeros((len(pixels), 2, HEIGHT, WIDTH), np.int8)
-    to_the_right = np.outer([1, 2, 1], [-1, 0, 1])[None]
-    downwards = to_the_right.swapaxes(1, 2)
-    for channel, kernel in enumerate((to_the_right, downwards)):
-        change = correlate(pixels, kernel, mode='constant')
-        edge_maps[:, channel, MARGIN:MARGIN + SIZE, MARGIN:] = np.rint(LEVELS / 4 * change)
+    _edges(pixels, edge_maps[:, :, MARGIN:MARGIN + SIZE, MARGIN:])
     return edge_maps.reshape(len(pixels), 2, -1)
+
+@njit(cache=True, nogil=True)
+def _edges(pixels, edge_maps):
+    padded = np.zeros((SIZE + 2, SIZE + 2))
+    for n in range(len(pixels)):
+        for i in range(SIZE):
+            for j in range(SIZE):
+                padded[i + 1, j + 1] = pixels[n, i, j]
+        for i in range(SIZE):
+            for j in range(SIZE):
+                upper_left = padded[i, j]
+                upper_right = padded[i, j + 2]
+                lower_left = padded[i + 2, j]
+                lower_right = padded[i + 2, j + 2]
+                right = upper_right - upper_left + 2 * (padded[i + 1, j + 2] - padded[i + 1, j])
+                down = lower_left - upper_left + 2 * (padded[i + 2, j + 1] - padded[i, j + 1])
+                edge_maps[n, 0, i, j] = np.rint(LEVELS / 4 * (right + lower_right - lower_left))
+                edge_maps[n, 1, i, j] = np.rint(LEVELS / 4 * (down + lower_right - upper_right))
 
 # %% ../nbs/07_distortion.ipynb #fe6534aa
 @njit(cache=True)
@@ -80,75 +95,104 @@ def preprocess(
     "Put images upright; give their edges, and the few numbers by which candidates are found."
     upright = deskew(images)
     blurred = gaussian_filter(upright, (0, 1, 1)).reshape(len(upright), -1)
-    if directions is None:
-        directions = PCA(min(40, len(blurred)), random_state=0).set_output(transform='default').fit(blurred)
-    return edges(upright), directions.transform(blurred), directions
+    with threadpool_limits(1): # another number of threads would give other last digits
+        if directions is None:
+            directions = PCA(min(40, len(blurred)), random_state=0).set_output(transform='default').fit(blurred)
+        coarse = directions.transform(blurred)
+    return edges(upright), coarse, directions
 
 # %% ../nbs/07_distortion.ipynb #5cee1267
 @njit(parallel=True, cache=True)
 def distortions(
-    edge_maps: np.ndarray, # (n, 2, HEIGHT * WIDTH) int8, from edges
-    images: np.ndarray, # (m, k) integers: the images whose pixels look for matches
-    others: np.ndarray, # (m, k) integers: the images where they look; -1 for none
+    edge_maps: np.ndarray, # (m, 2, HEIGHT * WIDTH) int8, from edges: the images whose pixels look for matches
+    other_maps: np.ndarray, # (n, 2, HEIGHT * WIDTH) int8: the images where they look
+    images: np.ndarray, # (p, k) integers: which of edge_maps
+    others: np.ndarray, # (p, k) integers: which of other_maps; -1 for none
     warp: int # how far each pixel looks
-) -> np.ndarray: # (m, k) float32; infinite where there is none
+) -> np.ndarray: # (p, k) float32; infinite where there is none
     "The distortions of many pairs."
     distances = np.full(images.shape, np.inf, np.float32)
     for i in prange(len(distances)):
         for j in range(distances.shape[1]):
             if others[i, j] >= 0:
-                distances[i, j] = distortion(edge_maps[images[i, j]], edge_maps[others[i, j]], warp)
+                distances[i, j] = distortion(edge_maps[images[i, j]], other_maps[others[i, j]], warp)
     return distances
 
 # %% ../nbs/07_distortion.ipynb #23ef587e
 def rerank(
-    edge_maps: np.ndarray, # (n, 2, HEIGHT * WIDTH) int8, from preprocess
-    queries: np.ndarray, # (m,) integers: the images whose neighbours are wanted
-    candidates: np.ndarray, # (m, c) integers in any order; repeated ones, and the image itself, count for nothing
+    edge_maps: np.ndarray, # (m, 2, HEIGHT * WIDTH) int8: the images whose neighbours are wanted
+    other_maps: np.ndarray, # (n, 2, HEIGHT * WIDTH) int8: the images among which they are looked for
+    candidates: np.ndarray, # (m, c) integers, none twice in a row; -1 for none
     n_neighbors: int, # how many to keep
-    warp: int # how far each pixel looks for its match
+    warp: int, # how far each pixel looks for its match
+    neighbors: np.ndarray | None = None, # (m, k) neighbours that are known already, if any
+    distances: np.ndarray | None = None # (m, k) their distortions
 ) -> tuple[np.ndarray, np.ndarray]: # (m, n_neighbors) indices, nearest first, and their distortions
-    "Keep the nearest candidates of each image."
-    queries = np.broadcast_to(queries[:, None], candidates.shape)
-    candidates = np.sort(candidates, axis=1)
-    candidates[np.diff(candidates, prepend=-1) == 0] = -1
-    candidates[candidates == queries] = -1
-    distances = []
-    for part in progress(np.array_split(np.arange(len(queries)), len(queries) // 1000 + 1), desc='distortions'):
-        distances.append(distortions(edge_maps, queries[part], candidates[part], warp))
-    distances = np.concatenate(distances)
-    order = distances.argsort(axis=1, kind='stable')[:, :n_neighbors]
-    return np.take_along_axis(candidates, order, axis=1), np.take_along_axis(distances, order, axis=1)
+    "Measure the candidates of each image, and keep the nearest."
+    rows = np.broadcast_to(np.arange(len(candidates))[:, None], candidates.shape)
+    measured = []
+    for part in progress(np.array_split(np.arange(len(rows)), len(rows) // 1000 + 1), desc='distortions'):
+        measured.append(distortions(edge_maps, other_maps, rows[part], candidates[part], warp))
+    measured = np.concatenate(measured)
+    if neighbors is not None:
+        candidates = np.hstack([neighbors, candidates])
+        measured = np.hstack([distances, measured])
+    order = np.lexsort((candidates, measured), axis=1)[:, :n_neighbors] # of two that are as far, the first image
+    return np.take_along_axis(candidates, order, axis=1), np.take_along_axis(measured, order, axis=1)
+
+# %% ../nbs/07_distortion.ipynb #fa8e4b9c
+def k_nearest(
+    points: np.ndarray, # (m, d)
+    others: np.ndarray, # (n, d)
+    k: int # how many, at most n
+) -> np.ndarray: # (m, k) integers, in any order
+    "Which of the others are nearest to each point."
+    squared = (others**2).sum(axis=1) - 2 * points @ others.T # less a number that is the same in all of a row
+    return np.argpartition(squared, k - 1, axis=1)[:, :k]
+
+# %% ../nbs/07_distortion.ipynb #900961f5
+def unseen(
+    candidates: np.ndarray, # (m, c) integers in any order; -1 for none
+    seen: np.ndarray # (m, s) integers in any order; -1 for none
+) -> np.ndarray: # (m, up to c): each new candidate once, the others are -1
+    "The candidates of each row that are not yet in the same row of seen."
+    both = np.sort(np.hstack([2 * seen, 2 * candidates + 1]), axis=1)
+    values = both >> 1
+    is_new = (np.diff(values, axis=1, prepend=-1) != 0) & (both % 2 == 1)
+    most = is_new.sum(axis=1).max()
+    return -np.sort(np.where(is_new, -values, 1), axis=1)[:, :most]
 
 # %% ../nbs/07_distortion.ipynb #f79d44fd
 def nn_descent(
-    edge_maps: np.ndarray, # (n, 2, HEIGHT * WIDTH) int8, from preprocess
-    coarse: np.ndarray, # (n, d) float32, from preprocess
+    edge_maps: np.ndarray, # (m, 2, HEIGHT * WIDTH) int8, from preprocess
+    coarse: np.ndarray, # (m, d) float32, from preprocess
     n_neighbors: int, # how many to find for each image
     warp: int, # how far each pixel looks for its match
-    known: np.ndarray | None = None # (m, k) neighbours of the first m images among themselves, if known already
-) -> tuple[np.ndarray, np.ndarray]: # indices, nearest first, and distortions: of all n images, or of the n - m others
-    "The nearest by distortion, starting from the 100 nearest by `coarse`; ValueError if there are too few images."
-    m = len(edge_maps) if known is None else len(known)
+    among: tuple | None = None # edge_maps, coarse and neighbours of other images to look among; themselves when None
+) -> tuple[np.ndarray, np.ndarray]: # (m, n_neighbors) indices, nearest first, and distortions
+    "The nearest by distortion, starting from 100 that are near by `coarse`; ValueError if there are too few images."
+    other_maps, other_coarse, known = (edge_maps, coarse, None) if among is None else among
+    n = len(other_maps)
     if not isinstance(warp, Integral) or not 0 <= warp <= FURTHEST:
         raise ValueError(f'warp must be a whole number from 0 to {FURTHEST} (pixels), not {warp}')
-    if not isinstance(n_neighbors, Integral) or not 1 <= n_neighbors < m:
-        raise ValueError(f'n_neighbors must be a whole number from 1 to {m - 1:,} (one less than the images), '
+    if not isinstance(n_neighbors, Integral) or not 1 <= n_neighbors < n:
+        raise ValueError(f'n_neighbors must be a whole number from 1 to {n - 1:,} (one less than the images), '
                          f'not {n_neighbors}')
-    n_candidates = min(max(100, n_neighbors), m - 1)
-    search = NearestNeighbors(n_neighbors=n_candidates, algorithm='brute').fit(coarse[:m])
-    if known is None:
-        queries = np.arange(m)
-        candidates = search.kneighbors(return_distance=False)
+    n_candidates = min(max(100, n_neighbors), n - 1)
+    if among is None:
+        seen = np.arange(n, dtype=np.int32)[:, None] # an image is not its own neighbour
     else:
-        queries = np.arange(m, len(edge_maps))
-        candidates = search.kneighbors(coarse[m:], return_distance=False)
-    neighbors, distances = rerank(edge_maps, queries, candidates, n_neighbors, warp)
+        seen = np.full((len(coarse), 1), -1, np.int32)
+    with threadpool_limits(1, user_api='blas'): # another number of threads would give other last digits
+        search = NearestNeighbors(n_neighbors=n_candidates, algorithm='brute').fit(other_coarse)
+        queries = None if among is None else coarse
+        candidates = search.kneighbors(queries, return_distance=False).astype(np.int32)
+    neighbors, distances = rerank(edge_maps, other_maps, candidates, n_neighbors, warp)
     for _ in range(3):
-        their_neighbors = neighbors if known is None else known
-        neighbors_of_neighbors = their_neighbors[neighbors].reshape(len(neighbors), -1)
-        candidates = np.hstack([neighbors, neighbors_of_neighbors])
-        neighbors, distances = rerank(edge_maps, queries, candidates, n_neighbors, warp)
+        seen = np.hstack([seen, candidates])
+        their_neighbors = neighbors if among is None else known
+        candidates = unseen(their_neighbors[neighbors].reshape(len(neighbors), -1), seen)
+        neighbors, distances = rerank(edge_maps, other_maps, candidates, n_neighbors, warp, neighbors, distances)
     return neighbors, distances
 
 # %% ../nbs/07_distortion.ipynb #eb817d92

@@ -19,11 +19,12 @@ from scipy.sparse.csgraph import connected_components
 from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
 from sklearn.metrics.cluster import contingency_matrix
-from sklearn.neighbors import NearestNeighbors, kneighbors_graph
+from sklearn.neighbors import kneighbors_graph
 from sklearn.utils.validation import check_is_fitted, validate_data
+from threadpoolctl import threadpool_limits
 
 from .data import as_pixels, as_rows
-from .distortion import FURTHEST, distortions, nn_descent, preprocess
+from .distortion import FURTHEST, distortions, k_nearest, nn_descent, preprocess
 from .features import FEATURES, Features, Parameter
 from .store import cached, module_source, progress
 
@@ -59,7 +60,8 @@ def umap_layout(
             from umap import UMAP
         layout = UMAP(neighbors.shape[1] + 1, n_components=n_components, min_dist=0, init='pca', n_epochs=100,
                       precomputed_knn=(indices, lengths), random_state=seed, n_jobs=1)
-        return layout.fit_transform(start)
+        with threadpool_limits(1, user_api='blas'): # another number of threads would give other last digits
+            return layout.fit_transform(start)
 
 # %% ../nbs/08_shapes.ipynb #ad093830
 def find_components(
@@ -69,7 +71,7 @@ def find_components(
     "The connected components of the graph of neighbours on the map."
     if n_neighbors is None:
         n_neighbors = min(np.clip(len(embedding) // 200, 11, 50), len(embedding) - 1)
-    return connected_components(kneighbors_graph(embedding, n_neighbors), directed=False)[1]
+    return connected_components(kneighbors_graph(embedding, n_neighbors, n_jobs=-1), directed=False)[1]
 
 # %% ../nbs/08_shapes.ipynb #5071ed30
 def shared_components(
@@ -95,17 +97,20 @@ def containment(
     rng = np.random.default_rng(seed)
     members = [np.flatnonzero(components == component) for component in range(components.max() + 1)]
     chosen = [rng.permutation(indices)[:160] for indices in members]
-    searches = []
-    for indices in members:
-        search = NearestNeighbors(n_neighbors=min(100, len(indices)), algorithm='brute')
-        searches.append(search.fit(coarse[indices]))
     left_over = np.zeros((len(members), len(members)))
-    for i, j in progress(list(np.ndindex(left_over.shape)), desc='containment'):
-        candidates = members[j][searches[j].kneighbors(coarse[chosen[i]], return_distance=False)]
-        containers = np.broadcast_to(chosen[i][:, None], candidates.shape)
-        distances = distortions(edge_maps, candidates, containers, warp)
-        distances = np.where(candidates == containers, np.inf, distances)
-        left_over[i, j] = np.median(np.sort(distances, axis=1)[:, :10].mean(axis=1))
+    for i, containers in progress(list(enumerate(chosen)), desc='containment'):
+        candidates = np.full((len(members), len(containers), 100), -1)
+        with threadpool_limits(1): # another number of threads would give other last digits
+            for j, indices in enumerate(members):
+                n_candidates = min(100, len(indices))
+                nearest = k_nearest(coarse[containers], coarse[indices], n_candidates)
+                candidates[j, :, :n_candidates] = indices[nearest]
+        candidates[candidates == containers[:, None]] = -1
+        candidates = candidates.reshape(-1, 100)
+        rows = np.broadcast_to(np.tile(containers, len(members))[:, None], candidates.shape)
+        distances = distortions(edge_maps, edge_maps, candidates, rows, warp)
+        best = np.sort(np.where(candidates < 0, np.inf, distances), axis=1)[:, :10].mean(axis=1)
+        left_over[i] = np.median(best.reshape(len(members), -1), axis=1)
     return left_over / np.maximum(left_over.diagonal(), 1e-9)[:, None]
 
 # %% ../nbs/08_shapes.ipynb #8ca64e22
@@ -282,9 +287,8 @@ class DistortionMap(ClusterMixin, BaseEstimator):
         check_is_fitted(self)
         X = validate_data(self, as_rows(X), reset=False)
         edge_maps, coarse, _ = preprocess(X, self.directions_)
-        edge_maps = np.concatenate([self.edge_maps_, edge_maps])
-        coarse = np.concatenate([self.coarse_, coarse])
-        return nn_descent(edge_maps, coarse, self.n_neighbors, self.warp, self.neighbors_)
+        among = (self.edge_maps_, self.coarse_, self.neighbors_)
+        return nn_descent(edge_maps, coarse, self.n_neighbors, self.warp, among)
 
     def predict(self,
         X: np.ndarray # (m, 28, 28), (m, 28, 28, 1) or (m, 784), that fit has not seen

@@ -49,6 +49,37 @@ def test_a_fit_loads_no_tensorflow_and_prints_nothing(tmp_path):
     assert (fit.returncode, fit.stderr, fit.stdout) == (0, '', '[]\n')
 
 
+ONE_OR_TWO_CORES = '''
+import hashlib, os, warnings
+if hasattr(os, 'sched_setaffinity'):
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
+from mnist_clustering.data import load_mnist
+from mnist_clustering.shapes import DistortionMap
+warnings.filterwarnings('ignore', 'which of the')
+images = load_mnist()[0].images
+fitted = DistortionMap().fit(images[:800])
+made = (fitted.coarse_, fitted.neighbors_, fitted.distances_, fitted.embedding_, fitted.ratios_,
+        *fitted.query(images[800:820]))
+print(*(hashlib.sha256(array.tobytes()).hexdigest() for array in made))
+'''
+
+
+def test_one_core_and_two_give_the_same_bytes(tmp_path):
+    answers = set()
+    for cores in (1, 2):
+        env = os.environ | {'MNIST_CLUSTERING_CACHE': str(tmp_path / str(cores))}
+        command = ONE_OR_TWO_CORES.replace('CORES', str(cores))
+        run = subprocess.run([sys.executable, '-c', command], capture_output=True, text=True, env=env, check=True)
+        answers.add(run.stdout)
+    assert len(answers) == 1
+
+
+def test_one_new_image_is_answered_as_among_others(features, digits):
+    new = digits.images[300:]
+    together = features.map_.predict(new)
+    assert [int(features.map_.predict(new[i:i + 1])[0]) for i in range(0, 100, 9)] == together[::9].tolist()
+
+
 def test_umaps_parametric_variant_stays_at_hand():
     shapes.umap_layout(np.array([[1, 2], [0, 2], [0, 1], [2, 1], [2, 3]]), np.ones((5, 2)), np.eye(5), 1, 0)
     assert sys.modules.get('umap.parametric_umap', 'not there') is not None
@@ -73,10 +104,10 @@ def test_a_new_image_lies_among_its_neighbours(features, digits):
 
 
 def test_predict_answers_as_if_all_images_were_prepared_again(features, digits):
-    _, _, directions = preprocess(digits.images[:300])
-    edge_maps, coarse, _ = preprocess(digits.images, directions)
     fitted = features.map_
-    neighbors, distances = nn_descent(edge_maps, coarse, 10, 2, fitted.neighbors_)
+    edge_maps, coarse, directions = preprocess(digits.images[:300])
+    new_maps, new_coarse, _ = preprocess(digits.images[300:], directions)
+    neighbors, distances = nn_descent(new_maps, new_coarse, 10, 2, (edge_maps, coarse, fitted.neighbors_))
     expected = vote(fitted.labels_, neighbors, distances).argmax(axis=1)
     assert np.array_equal(fitted.predict(digits.images[300:]), expected)
 

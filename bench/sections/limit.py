@@ -129,8 +129,8 @@ def label_free_steps(stopwatch, folder, n):
         queries = np.arange(len(images))[:, None]
         others = np.random.default_rng(0).integers(0, len(images), (len(images), 40))
         queries = np.broadcast_to(queries, others.shape)
-        distortions(edge_maps, queries[:9], others[:9], 2)
-        seconds = best_of(lambda: distortions(edge_maps, queries, others, 2), 2)
+        distortions(edge_maps, edge_maps, queries[:9], others[:9], 2)
+        seconds = best_of(lambda: distortions(edge_maps, edge_maps, queries, others, 2), 2)
         rows.append(dict(step='distortion of pairs', seconds=seconds, flop=others.size * 784 * 25 * 10,
                          bytes=others.size * edge_maps[0].nbytes, rate='float32',
                          formula='784 pixels × 25 moves × (2 channels × 3 + 4): small integers, two to four a lane'))
