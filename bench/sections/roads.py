@@ -154,7 +154,7 @@ CONTENDERS = {
     'KMeans on pixels': lambda stopwatch, folder, **others: pixels_kmeans(stopwatch, folder),
     'UMAP + HDBSCAN': lambda stopwatch, folder, **others: umap_hdbscan(stopwatch, folder),
     'autoencoder + UMAP + mixture (as N2D)':
-        lambda stopwatch, folder, epochs, **others: n2d(stopwatch, folder, 2 * epochs),
+        lambda stopwatch, folder, epochs, **others: n2d(stopwatch, folder, 4 * epochs),
     'ClustPy DEC': lambda stopwatch, folder, epochs, **others: clustpy_deep('DEC')(stopwatch, folder, epochs),
     'ClustPy DCN': lambda stopwatch, folder, epochs, **others: clustpy_deep('DCN')(stopwatch, folder, epochs),
     'clustimage': lambda stopwatch, folder, n, **others: clustimage_pca(stopwatch, folder, n),
@@ -167,5 +167,5 @@ def run(bench):
     "Each once; those that take under a minute three times would take half an hour."
     titles = {title: 'peers' if title in PEERS else 'ours' for title in CONTENDERS}
     rows = bench.alternate('sections.roads', titles, repeats=1, truth=bench.some_truth, folder=str(bench.data),
-                           epochs=1 if bench.quick else 20, n=300 if bench.quick else 2_000)
+                           epochs=1 if bench.quick else 10, n=300 if bench.quick else 2_000)
     return dict(rows=rows)
