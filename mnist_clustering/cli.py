@@ -224,7 +224,7 @@ def mnist_features(
         cnn = CnnFeatures(name, seed=options.seed, fresh=options.fresh).fit(train.images, train.labels)
         features = np.concatenate([cnn.transform(train.images), cnn.transform(test.images)])
         np.save(part / 'features.npy', features)
-        model = NETWORKS[name](len(cnn.classes_))
+        model = NETWORKS[name].make(len(cnn.classes_))
         model.set_weights(cnn.weights_)
         model.save(part / 'cnn.keras')
         if options.csv:

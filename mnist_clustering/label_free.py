@@ -49,7 +49,8 @@ class LabelFreeFeatures(SeventhLayer):
 
     Notes
     -----
-    70,000 images take a quarter of an hour on two cores and 3 GB; most of it is the training of four networks.
+    70,000 images take a few minutes on two cores and 3 GB. Half of it is the map, the other half are four networks,
+    of which two are trained at a time.
 
     References
     ----------
