@@ -214,12 +214,12 @@ def one_cycle(
 # %% ../nbs/01_cnn.ipynb #0095ca6c
 def batches(
     n: int, # how many images there are
-    batch_size: int, # images of one step
+    batch_size: int, # images of one step, if there are many
     epochs: int, # how often each image comes round
     seed: int # of the order
-) -> np.ndarray: # (steps of all epochs, batch_size) positions
+) -> np.ndarray: # (steps of all epochs, images of one step) positions
     "Which images are used in which step."
-    batch_size = min(batch_size, n)
+    batch_size = min(batch_size, max(16, n // 40), n)
     steps = n // batch_size
     rng = np.random.default_rng(seed)
     orders = [rng.permutation(n)[:steps * batch_size] for _ in range(epochs)]
@@ -290,7 +290,8 @@ def train_network(
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.__class__ = fused_normalization()
         weights = model.trainable_variables
-        optimizer = keras.optimizers.Adam(one_cycle(epochs * steps, recipe.peak))
+        peak = recipe.peak * np.sqrt(order.shape[1] / recipe.batch_size) # smaller batches, smaller steps
+        optimizer = keras.optimizers.Adam(one_cycle(epochs * steps, peak))
         optimizer.build(weights)
         loss_of = keras.losses.CategoricalCrossentropy(label_smoothing=label_smoothing)
 
@@ -374,14 +375,14 @@ def fit_network(
             with progress(total=len(steps), desc=f"training {recipe['network']}") as bar:
                 while process.stdout.read(1) == b'.':
                     bar.update()
-            file = BytesIO(process.stdout.read())
+            result = process.stdout.read()
         except BaseException:
             process.kill()
             raise
-    if process.returncode:
+    if process.returncode or not result:
         raise RuntimeError(f'the process that trains the network was ended from outside ({process.returncode}); '
                            'the memory may have been too small')
-    with np.load(file, allow_pickle=False) as archive:
+    with np.load(BytesIO(result), allow_pickle=False) as archive:
         result = dict(archive)
     if 'error' in result:
         raise RuntimeError(f"the network cannot be trained: {result['error']}")
