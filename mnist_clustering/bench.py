@@ -162,6 +162,8 @@ def markdown(
         f'Peers: {others}.', '',
         'Seconds are medians of `runs` runs by turns, each in a process of its own; `cpu` are processor seconds, `mb` '
         'is what was added to the memory at the peak.', '']
+    if results.get('quick'):
+        lines += ['**This was a try on small sizes (bench/run.py --quick), which says nothing.**', '']
 
     def add(title, table, digits=3):
         lines.extend([f'## {title}', '', table_of(table, digits), ''])

@@ -95,7 +95,7 @@ class CnnFeatures(SeventhLayer):
     Parameters
     ----------
     network : {'fast', 'simple'}, default='fast'
-        'simple' is the original's eight layers, 'fast' takes a sixth of the work.
+        'simple' is the original's eight layers, 'fast' takes a quarter of the time.
     epochs : int or None, default=None
         How often the network sees every image; 5 when None.
     seed : int, default=0
@@ -117,7 +117,7 @@ class CnnFeatures(SeventhLayer):
     Notes
     -----
     Training needs TensorFlow (`pip install 'mnist_clustering[networks]'`), and ImportError says so if it is missing.
-    60,000 images take about a quarter of a minute (fast) or a minute (simple) on two cores. The network is that of
+    60,000 images take about half a minute (fast) or a minute and a half (simple) on two cores. The network is that of
     [1]_, or a smaller one. It is trained in a process of its own, and the number of cores does not change it.
 
     References
@@ -315,14 +315,6 @@ class DeskewedFeatures(PixelFeatures):
     >>> DeskewedFeatures().fit_transform(train.images[:100]).shape
     (100, 784)
     """
-    def fit(self,
-        X: np.ndarray, # (n, 28, 28), (n, 28, 28, 1) or (n, 784); integers 0 to 255 or floats 0 to 1
-        y: None = None # not used
-    ): # self
-        "Learn nothing; ValueError if these are no images."
-        as_pixels(validate_data(self, as_rows(X)))
-        return self
-
     def transform(self,
         X: np.ndarray # (n, 28, 28), (n, 28, 28, 1) or (n, 784)
     ) -> np.ndarray: # (n, 784) float32, 0 to 1
