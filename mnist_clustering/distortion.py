@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MARGIN', 'WIDTH', 'HEIGHT', 'FURTHEST', 'LEVELS', 'edges', 'distortion', 'preprocess', 'distortions',
-           'rerank', 'k_nearest', 'unseen', 'nn_descent', 'distortion_neighbors']
+           'rerank', 'k_nearest', 'near_candidates', 'unseen', 'nn_descent', 'distortion_neighbors']
 
 # %% ../nbs/07_distortion.ipynb #e56592ea
 from numbers import Integral
@@ -13,7 +13,6 @@ import numpy as np
 from numba import njit, prange
 from scipy.ndimage import gaussian_filter
 from sklearn.decomposition import PCA
-from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
 from .data import SIZE
@@ -142,13 +141,32 @@ def rerank(
 
 # %% ../nbs/07_distortion.ipynb #fa8e4b9c
 def k_nearest(
-    points: np.ndarray, # (m, d)
-    others: np.ndarray, # (n, d)
+    points: np.ndarray, # (m, d) float32
+    others: np.ndarray, # (n, d) float32
     k: int # how many, at most n
-) -> np.ndarray: # (m, k) integers, in any order
+) -> np.ndarray: # (m, k) int32, the nearest first
     "Which of the others are nearest to each point."
-    squared = (others**2).sum(axis=1) - 2 * points @ others.T # less a number that is the same in all of a row
-    return np.argpartition(squared, k - 1, axis=1)[:, :k]
+    import faiss
+    return faiss.knn(points, others, k)[1].astype(np.int32)
+
+def near_candidates(
+    coarse: np.ndarray, # (n, d) float32, from preprocess
+    n_candidates: int # how many for each, itself included
+) -> np.ndarray: # (n, n_candidates) int32, the nearest first
+    "Images that are near by `coarse`: exactly if they are few, from the cells around each if they are many."
+    n = len(coarse)
+    if n < 10_000:
+        return k_nearest(coarse, coarse, n_candidates)
+    import faiss
+    index = faiss.index_factory(coarse.shape[1], f'IVF{int(n**.5)},Flat')
+    index.nprobe = 32
+    index.train(coarse)
+    index.add(coarse)
+    candidates = index.search(coarse, n_candidates)[1].astype(np.int32)
+    too_few = candidates[:, -1] < 0 # in the cells around
+    if too_few.any():
+        candidates[too_few] = k_nearest(coarse[too_few], coarse, n_candidates)
+    return candidates
 
 # %% ../nbs/07_distortion.ipynb #900961f5
 def unseen(
@@ -181,12 +199,10 @@ def nn_descent(
     n_candidates = min(max(100, n_neighbors), n - 1)
     if among is None:
         seen = np.arange(n, dtype=np.int32)[:, None] # an image is not its own neighbour
+        candidates = unseen(near_candidates(coarse, n_candidates + 1), seen)
     else:
         seen = np.full((len(coarse), 1), -1, np.int32)
-    with threadpool_limits(1, user_api='blas'): # another number of threads would give other last digits
-        search = NearestNeighbors(n_neighbors=n_candidates, algorithm='brute').fit(other_coarse)
-        queries = None if among is None else coarse
-        candidates = search.kneighbors(queries, return_distance=False).astype(np.int32)
+        candidates = k_nearest(coarse, other_coarse, n_candidates)
     neighbors, distances = rerank(edge_maps, other_maps, candidates, n_neighbors, warp)
     for _ in range(3):
         seen = np.hstack([seen, candidates])

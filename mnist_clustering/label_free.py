@@ -50,7 +50,7 @@ class LabelFreeFeatures(SeventhLayer):
     Notes
     -----
     70,000 images take a few minutes on two cores and 3 GB. Half of it is the map, the other half are four networks,
-    of which two are trained at a time.
+    of which three are trained at a time.
 
     References
     ----------
@@ -101,7 +101,7 @@ class LabelFreeFeatures(SeventhLayer):
             learned, _ = third
             network.fit(X[learned], clusters[learned])
 
-        with ThreadPoolExecutor(2) as pool: # each trains in a process of its own
+        with ThreadPoolExecutor(3) as pool: # each trains in a process of its own
             list(pool.map(learn, networks, thirds))
         shares = np.zeros((len(X), self.clusters_.n_clusters_))
         for network, (_, asked) in zip(networks, thirds):

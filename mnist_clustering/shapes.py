@@ -101,11 +101,10 @@ def containment(
     left_over = np.zeros((len(members), len(members)))
     for i, containers in progress(list(enumerate(chosen)), desc='containment'):
         candidates = np.full((len(members), len(containers), 100), -1)
-        with threadpool_limits(1): # another number of threads would give other last digits
-            for j, indices in enumerate(members):
-                n_candidates = min(100, len(indices))
-                nearest = k_nearest(coarse[containers], coarse[indices], n_candidates)
-                candidates[j, :, :n_candidates] = indices[nearest]
+        for j, indices in enumerate(members):
+            n_candidates = min(100, len(indices))
+            nearest = k_nearest(coarse[containers], coarse[indices], n_candidates)
+            candidates[j, :, :n_candidates] = indices[nearest]
         candidates[candidates == containers[:, None]] = -1
         candidates = candidates.reshape(-1, 100)
         rows = np.broadcast_to(np.tile(containers, len(members))[:, None], candidates.shape)

@@ -28,24 +28,27 @@ def moved(images, rng):
     return result
 
 
+def some_images(folder, n):
+    "The first n images: the real ones, and then as many as are wanted made from these."
+    real = np.load(Path(folder) / 'shuffled.npy')
+    rng = np.random.default_rng(0)
+    parts = [real[:n]]
+    for start in range(len(real), n, len(real)):
+        parts.append(moved(real[:n - start], rng))
+    return np.concatenate(parts)
+
+
 def read_features(stopwatch, folder, n):
-    "Read the features of n images, and keep their points for the clusterers."
+    "Read the features of n images, 70,000 at a time, and keep their points for the clusterers."
     import joblib
     folder = Path(folder)
     network, prepare = joblib.load(folder / 'model.joblib')
-    images = np.load(folder / 'shuffled.npy', mmap_mode='r')
-    rng = np.random.default_rng(0)
+    images = some_images(folder, n)
     network.transform(images[:500])
-    points = []
-    seconds = dict(seconds=0., cpu=0., mb=0.)
-    for start in range(0, n, len(images)): # as many at a time as there are real ones
-        some = np.asarray(images[:min(len(images), n - start)])
-        some = moved(some, rng) if start else some
-        with stopwatch():
-            points.append(prepare.transform(network.transform(some)))
-        seconds = dict(seconds=seconds['seconds'] + stopwatch.found['seconds'],
-                       cpu=seconds['cpu'] + stopwatch.found['cpu'], mb=max(seconds['mb'], stopwatch.found['mb']))
-    stopwatch.found = seconds
+    with stopwatch():
+        points = []
+        for start in range(0, n, 70_000):
+            points.append(prepare.transform(network.transform(images[start:start + 70_000])))
     np.save(folder / 'grown.npy', np.concatenate(points))
     return dict(n=n)
 
@@ -111,7 +114,7 @@ def sklearn_ward(size, eps):
 
 def neighbors(stopwatch, folder, n, eps):
     from mnist_clustering.distortion import distortion_neighbors
-    images = np.load(Path(folder) / 'shuffled.npy')[:n]
+    images = some_images(folder, n)
     distortion_neighbors(images[:300])
     with stopwatch():
         found, distances = distortion_neighbors(images)
@@ -124,7 +127,7 @@ def layout(stopwatch, folder, n, eps):
     from sklearn.decomposition import PCA
 
     from mnist_clustering.shapes import umap_layout
-    images = np.load(Path(folder) / 'shuffled.npy')[:n]
+    images = some_images(folder, n)
     with np.load(Path(folder) / 'neighbors.npz') as kept:
         found, distances = kept['neighbors'], kept['distances']
     if len(found) != n:
@@ -141,8 +144,8 @@ METHODS = { # title: (environment, contender, up to how many images)
     'KMeans, told 10': ('ours', on_points(kmeans), 1_000_000),
     'AutoDBSCAN (ours), finds its eps': ('ours', on_points(auto_dbscan), 1_000_000),
     'Ward (ours), finds its cut': ('ours', on_points(ward), 1_000_000),
-    'neighbours by distortion': ('ours', neighbors, 70_000),
-    'map, one layout': ('ours', layout, 70_000),
+    'neighbours by distortion': ('ours', neighbors, 1_000_000),
+    'map, one layout': ('ours', layout, 1_000_000),
     'scikit-learn DBSCAN, told eps': ('ours', on_points(sklearn_dbscan), 70_000),
     'scikit-learn HDBSCAN': ('ours', on_points(sklearn_hdbscan), 70_000),
     'hdbscan': ('peers', on_points(hdbscan), 70_000),
