@@ -57,7 +57,7 @@ test: .venv/tools
 	test -z "$$(git status --porcelain -- nbs mnist_clustering README.md)" # what is committed is what the notebooks make
 	$(MAKE) lint
 	$(call step,every notebook run,$(BIN)/nbdev_test --n_workers $(JOBS) --do_print --timing)
-	$(call step,the tests,$(BIN)/pytest --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder tests)
+	$(call step,the tests,$(BIN)/pytest --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder --durations=15 tests)
 
 lint: .venv/tools
 	$(call step,ruff,$(BIN)/ruff check)
@@ -82,11 +82,11 @@ dist: .venv/tools
 	$(call step,sdist and wheel,$(BIN)/python -m build --installer uv)
 	$(call step,their metadata,$(BIN)/twine check --strict dist/*)
 
-# the five-seed table of the README, about an hour on two cores
+# the five-seed table of the README, ten minutes on two cores
 figures: .venv/tools
 	$(call step,five seeds,$(BIN)/python bench/figures.py)
 
-# the original, other libraries and the limit of the machine side by side, an hour on two cores: bench/RESULTS.md
+# the original, other libraries and the limit of the machine side by side, 35 minutes on two cores: bench/RESULTS.md
 bench: .venv/ready .venv-bench/ready
 	$(call step,the benchmark,$(BIN)/python bench/run.py)
 

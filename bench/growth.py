@@ -2,8 +2,8 @@
 
     python bench/growth.py [--out bench/growth.csv]
 
-Nothing is taken from the cache. LabelFreeFeatures trains for twenty rounds (two thirds of the digits three times five,
-then nearly all of them ten). mb is what a step added at its peak to what was there before.
+Nothing is taken from the cache. LabelFreeFeatures trains for eleven rounds (two thirds of the digits three times three,
+then nearly all of them five). mb is what a step added at its peak to what was there before.
 """
 import os
 from pathlib import Path

@@ -3,16 +3,16 @@
     python bench/label_free.py [--seeds 5] [--out bench/label_free.csv]
 
 Twice each: fitted to all 70,000 (70k), and fitted to the 60,000 training digits and asked about the 10,000 others
-(60k). Each row is the whole road from images to clusters, in a process of its own (mb is its peak) and with an empty
-cache. The labels are looked at once, at the end of a row, for its scores: the names are those that fit the fitted
-digits best (Hungarian), as in the literature. In the table, "pieces" are the components of the map, and "piles" the
-clusters of the map alone.
+(60k). Each row is the whole road from images to clusters, in a process of its own (mb is its peak). The labels are
+looked at once, at the end of a row, for its scores: the names are those that fit the fitted digits best (Hungarian), as
+in the literature. In the table, "pieces" are the components of the map, and "piles" the clusters of the map alone.
 
-The 60k rows of bench/label_free.csv have no seconds: their maps and networks are those that mnist_compare had left in
-the cache.
+The 70k rows begin with an empty cache, so that their seconds are those of all the work. The 60k rows have no seconds:
+they use the maps and networks that mnist_compare left in the cache, if it ran before.
 """
-import multiprocessing
 import os
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -36,7 +36,8 @@ def one_row(fitted, seed):
     n = len(train)
     digits = train + test if fitted == '70k' else train
     with TemporaryDirectory() as folder:
-        os.environ['MNIST_CLUSTERING_CACHE'] = folder
+        if fitted == '70k':
+            os.environ['MNIST_CLUSTERING_CACHE'] = folder
         DistortionMap(seed=seed).fit(digits.images[:300]) # numba compiles, or loads what it has compiled
         start = perf_counter()
         alone = DistortionMap(seed=seed).fit(digits.images)
@@ -68,7 +69,8 @@ def one_row(fitted, seed):
         accuracy_test=cluster_accuracy(test.labels, test_taught, taught_names),
         accuracy_network=cluster_accuracy(digits.labels, taught.predict(digits.images), taught_names),
         accuracy_kmeans_test=cluster_accuracy(test.labels, test_kmeans, kmeans_names),
-        seconds_piles=seconds_alone, seconds=seconds, mb_piles=mb_alone, mb=mb)
+        seconds_piles=seconds_alone if fitted == '70k' else np.nan,
+        seconds=seconds if fitted == '70k' else np.nan, mb_piles=mb_alone, mb=mb)
 
 
 @call_parse
@@ -80,8 +82,8 @@ def main(
     rows = pd.read_csv(out).to_dict('records') if out.exists() else []
     runs = [(fitted, seed) for fitted in ('70k', '60k') for seed in range(seeds)]
     for fitted, seed in tqdm(runs[len(rows):], disable=None):
-        with multiprocessing.get_context('spawn').Pool(1) as process:
-            rows.append(process.apply(one_row, [fitted, seed]))
+        with ProcessPoolExecutor(1, get_context('spawn')) as process: # one that may start others, for the maps
+            rows.append(process.submit(one_row, fitted, seed).result())
         pd.DataFrame(rows).to_csv(out, index=False, float_format='%.6g')
     grouped = pd.DataFrame(rows).drop(columns='seed').groupby('fitted', sort=False)
     print(grouped.agg(['mean', 'std', 'min', 'max']).T.unstack().to_string(float_format='{:.5g}'.format))

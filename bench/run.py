@@ -1,4 +1,4 @@
-"""Everything that `make bench` measures, in one go, in an hour on two cores.
+"""Everything that `make bench` measures, in one go, in 35 minutes on two cores.
 
     python bench/run.py [--peers .venv-bench/bin/python] [--only limit …] [--out bench/results.json] [--quick]
 

@@ -274,7 +274,8 @@ class DistortionMap(ClusterMixin, BaseEstimator):
 
     def _find_components(self):
         at_a_time = 3 if len(self.neighbors_) > 10_000 else 1 # for few images, a new process costs more than a map
-        layouts = Parallel(at_a_time, return_as='generator')(
+        processes = Parallel(at_a_time, return_as='generator', backend='loky', idle_worker_timeout=10)
+        layouts = processes(
             delayed(umap_layout)(self.neighbors_, self.distances_, self.coarse_, self.n_components, 3 * self.seed + i)
             for i in range(3))
         maps = list(progress(layouts, total=3, desc='maps'))

@@ -175,7 +175,7 @@ def run(bench):
             if title in stopped or n > largest:
                 continue
             if title == 'map, one layout' and 'neighbours by distortion' in stopped:
-                stopped[title] = stopped['neighbours by distortion']
+                stopped[title] = f"its neighbours: {stopped['neighbours by distortion']}"
                 continue
             seconds = expected(rows[title], n)
             if seconds > bench.limit:
