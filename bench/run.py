@@ -69,7 +69,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--peers', type=Path, default=HERE.parent / '.venv-bench/bin/python',
                         help='the Python that has the other libraries')
-    parser.add_argument('--only', nargs='+', choices=SECTIONS, default=SECTIONS, help='sections; all of them')
+    parser.add_argument('--only', nargs='+', choices=SECTIONS, default=SECTIONS,
+                        help='sections; RESULTS.md is written only after all of them')
     parser.add_argument('--out', type=Path, default=HERE / 'results.json', help='where the results go')
     parser.add_argument('--quick', action='store_true', help='small sizes, to see whether everything runs')
     asked = parser.parse_args()
