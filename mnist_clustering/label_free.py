@@ -49,8 +49,8 @@ class LabelFreeFeatures(SeventhLayer):
 
     Notes
     -----
-    70,000 images take a few minutes on two cores and 3 GB. Half of it is the map, the other half are four networks,
-    of which three are trained at a time.
+    70,000 images take two minutes on two cores and 3 GB. Half of it is the map, the other half are four networks, of
+    which three are trained at a time, each with a gigabyte more in a process of its own.
 
     References
     ----------

@@ -200,7 +200,7 @@ class DistortionMap(ClusterMixin, BaseEstimator):
 
     Notes
     -----
-    70,000 images take one or two minutes on two cores and 2.6 GB, and the maps as much again in processes of their
+    70,000 images take a minute on two cores and 1.8 GB, and each of the three maps half a gigabyte in a process of its
     own. Neighbours and maps are kept in the cache, so that the second time takes some seconds. The time grows a little
     faster than the number of images.
 
