@@ -147,7 +147,8 @@ def k_nearest(
 ) -> np.ndarray: # (m, k) int32, the nearest first
     "Which of the others are nearest to each point."
     import faiss
-    return faiss.knn(points, others, k)[1].astype(np.int32)
+    with threadpool_limits(1): # another number of threads would give other last digits
+        return faiss.knn(points, others, k)[1].astype(np.int32)
 
 def near_candidates(
     coarse: np.ndarray, # (n, d) float32, from preprocess
@@ -160,9 +161,10 @@ def near_candidates(
     import faiss
     index = faiss.index_factory(coarse.shape[1], f'IVF{int(n**.5)},Flat')
     index.nprobe = 32
-    index.train(coarse)
-    index.add(coarse)
-    candidates = index.search(coarse, n_candidates)[1].astype(np.int32)
+    with threadpool_limits(1):
+        index.train(coarse)
+        index.add(coarse)
+        candidates = index.search(coarse, n_candidates)[1].astype(np.int32)
     too_few = candidates[:, -1] < 0 # in the cells around
     if too_few.any():
         candidates[too_few] = k_nearest(coarse[too_few], coarse, n_candidates)
