@@ -172,10 +172,11 @@ class Network:
     batch_size: int # images of one step
     peak: float # the largest learning rate
     bfloat16: bool # is it faster with numbers of 16 bits, where the processor has them?
+    threads: int # of each operation, on any number of cores
 
 NETWORKS = {
-    'simple': Network(simple_network, epochs=5, batch_size=128, peak=4e-3, bfloat16=True),
-    'fast': Network(fast_network, epochs=5, batch_size=256, peak=2e-2, bfloat16=False)}
+    'simple': Network(simple_network, epochs=4, batch_size=128, peak=4e-3, bfloat16=True, threads=2),
+    'fast': Network(fast_network, epochs=5, batch_size=256, peak=2e-2, bfloat16=False, threads=1)}
 
 # %% ../nbs/01_cnn.ipynb #b85a80d5
 def warp(
@@ -361,8 +362,9 @@ def fit_network(
         arrays |= dict(new_pixels=deskew(validation[0])[..., np.newaxis], new_labels=validation[1])
     task = BytesIO()
     np.savez(task, recipe=json.dumps(recipe), **arrays)
+    how = NETWORKS[recipe['network']]
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path), KERAS_BACKEND='tensorflow',
-                       TF_NUM_INTRAOP_THREADS='1', TF_NUM_INTEROP_THREADS='1', CUDA_VISIBLE_DEVICES='-1')
+                       TF_NUM_INTRAOP_THREADS=str(how.threads), TF_NUM_INTEROP_THREADS='1', CUDA_VISIBLE_DEVICES='-1')
     command = [sys.executable, '-P', '-c', 'from mnist_clustering.cnn import _train_here; _train_here()']
     pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     with subprocess.Popen(command, env=environment, **pipes) as process:
@@ -371,7 +373,7 @@ def fit_network(
             with suppress(BrokenPipeError): # the process has ended already, which is found out below
                 process.stdin.write(task.getbuffer())
                 process.stdin.close()
-            steps = batches(len(pixels), NETWORKS[recipe['network']].batch_size, recipe['epochs'], seed=0)
+            steps = batches(len(pixels), how.batch_size, recipe['epochs'], seed=0)
             with progress(total=len(steps), desc=f"training {recipe['network']}") as bar:
                 while process.stdout.read(1) == b'.':
                     bar.update()
@@ -400,7 +402,7 @@ def train_cnn(
     images: np.ndarray, # (n, 28, 28) uint8, or any form that as_pixels reads
     labels: np.ndarray, # (n,) integers from 0
     network: str = 'fast', # 'simple' (the original's) or 'fast'
-    epochs: int | None = None, # rounds through all images; 5 when None
+    epochs: int | None = None, # rounds through all images; as NETWORKS says when None
     seed: int = 0, # of the first weights, the order, the warps and the dropout
     augment: bool = True, # warp the images?
     label_smoothing: float = .1, # 0 asks for certainty

@@ -106,6 +106,9 @@ def board_rows(
             with costs() as spent:
                 model.fit_features(train.images, train.labels, unseen=test.images)
                 new_points = model.transform(test.images)
+            history = getattr(model.features_, 'history_', None)
+            if history and spent['seconds'] < history['seconds']: # the network came from the cache
+                spent['seconds'] += float(history['seconds'])
             for clusterer in left:
                 yield dict(n=n, features=title, clusterer=CLUSTERERS[clusterer].title, seed=seed,
                            **board_row(model, clusterer, train, test, new_points),

@@ -7,6 +7,8 @@ __all__ = ['MARGIN', 'WIDTH', 'HEIGHT', 'FURTHEST', 'LEVELS', 'edges', 'distorti
            'rerank', 'k_nearest', 'near_candidates', 'unseen', 'nn_descent', 'distortion_neighbors']
 
 # %% ../nbs/07_distortion.ipynb #e56592ea
+import os
+from concurrent.futures import ThreadPoolExecutor
 from numbers import Integral
 
 import numpy as np
@@ -161,26 +163,42 @@ def near_candidates(
     import faiss
     index = faiss.index_factory(coarse.shape[1], f'IVF{int(n**.5)},Flat')
     index.nprobe = 32
-    with threadpool_limits(1):
+
+    def search(part):
+        faiss.omp_set_num_threads(1) # in the thread that calls it
+        return index.search(part, n_candidates)[1].astype(np.int32)
+
+    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
         index.train(coarse)
         index.add(coarse)
-        candidates = index.search(coarse, n_candidates)[1].astype(np.int32)
+        candidates = np.concatenate(list(pool.map(search, np.array_split(coarse, n // 1000))))
     too_few = candidates[:, -1] < 0 # in the cells around
     if too_few.any():
         candidates[too_few] = k_nearest(coarse[too_few], coarse, n_candidates)
     return candidates
 
 # %% ../nbs/07_distortion.ipynb #900961f5
+@njit(parallel=True, cache=True)
 def unseen(
-    candidates: np.ndarray, # (m, c) integers in any order; -1 for none
-    seen: np.ndarray # (m, s) integers in any order; -1 for none
-) -> np.ndarray: # (m, up to c): each new candidate once, the others are -1
+    candidates: np.ndarray, # (m, c) int32, from 0 to n - 1 in any order; -1 for none
+    seen: np.ndarray, # (m, s) int32, from 0 to n - 1 in any order; -1 for none
+    n: int # how many images there are
+) -> np.ndarray: # (m, up to c) int32: each new candidate once, the others are -1
     "The candidates of each row that are not yet in the same row of seen."
-    both = np.sort(np.hstack([2 * seen, 2 * candidates + 1]), axis=1)
-    values = both >> 1
-    is_new = (np.diff(values, axis=1, prepend=-1) != 0) & (both % 2 == 1)
-    most = is_new.sum(axis=1).max()
-    return -np.sort(np.where(is_new, -values, 1), axis=1)[:, :most]
+    new = np.full(candidates.shape, -1, np.int32)
+    n_new = np.zeros(len(candidates), np.int32)
+    for first in prange(len(candidates) // 1000 + 1):
+        last_row = np.full(n, -1) # where each image was met last
+        for row in range(first * 1000, min(first * 1000 + 1000, len(candidates))):
+            for image in seen[row]:
+                if image >= 0:
+                    last_row[image] = row
+            for image in candidates[row]:
+                if image >= 0 and last_row[image] != row:
+                    last_row[image] = row
+                    new[row, n_new[row]] = image
+                    n_new[row] += 1
+    return new[:, :n_new.max()]
 
 # %% ../nbs/07_distortion.ipynb #f79d44fd
 def nn_descent(
@@ -201,7 +219,7 @@ def nn_descent(
     n_candidates = min(max(100, n_neighbors), n - 1)
     if among is None:
         seen = np.arange(n, dtype=np.int32)[:, None] # an image is not its own neighbour
-        candidates = unseen(near_candidates(coarse, n_candidates + 1), seen)
+        candidates = unseen(near_candidates(coarse, n_candidates + 1), seen, n)
     else:
         seen = np.full((len(coarse), 1), -1, np.int32)
         candidates = k_nearest(coarse, other_coarse, n_candidates)
@@ -209,7 +227,7 @@ def nn_descent(
     for _ in range(3):
         seen = np.hstack([seen, candidates])
         their_neighbors = neighbors if among is None else known
-        candidates = unseen(their_neighbors[neighbors].reshape(len(neighbors), -1), seen)
+        candidates = unseen(their_neighbors[neighbors].reshape(len(neighbors), -1), seen, n)
         neighbors, distances = rerank(edge_maps, other_maps, candidates, n_neighbors, warp, neighbors, distances)
     return neighbors, distances
 

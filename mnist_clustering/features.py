@@ -97,7 +97,7 @@ class CnnFeatures(SeventhLayer):
     network : {'fast', 'simple'}, default='fast'
         'simple' is the original's eight layers, 'fast' takes a quarter of the time.
     epochs : int or None, default=None
-        How often the network sees every image; 5 when None.
+        How often the network sees every image; 5 (fast) or 4 (simple) when None.
     seed : int, default=0
         Of everything that is random in training.
     fresh : bool, default=False
