@@ -95,7 +95,7 @@ class CnnFeatures(SeventhLayer):
     Parameters
     ----------
     network : {'fast', 'simple'}, default='fast'
-        'simple' is the original's eight layers, 'fast' takes a quarter of the time.
+        'simple' is the original's eight layers, 'fast' takes less than half of the time.
     epochs : int or None, default=None
         How often the network sees every image; 5 (fast) or 4 (simple) when None.
     seed : int, default=0
@@ -117,7 +117,7 @@ class CnnFeatures(SeventhLayer):
     Notes
     -----
     Training needs TensorFlow (`pip install 'mnist_clustering[networks]'`), and ImportError says so if it is missing.
-    60,000 images take about half a minute (fast) or a minute and a half (simple) on two cores. The network is that of
+    60,000 images take about half a minute (fast) or a minute (simple) on two cores. The network is that of
     [1]_, or a smaller one. It is trained in a process of its own, and the number of cores does not change it.
 
     References
