@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['BOX', 'FAINT', 'WHITE', 'FORMATS', 'SUFFIXES', 'MAX_PIXELS', 'NO_IMAGE', 'LABEL_COLUMNS', 'IMAGE_COLUMNS',
-           'DONE', 'SURE', 'SIDE', 'to_grey', 'split_grey', 'light_border', 'level_paper', 'find_marks', 'crop_ink',
-           'scale_ink', 'center_ink', 'Prepared', 'prepare_image', 'Item', 'natural_order', 'path_order', 'as_text',
-           'items_of_folder', 'items_of_zip', 'items_of_tar', 'items_of_array', 'read_idx', 'items_of_idx',
-           'items_of_npz', 'items_of_table', 'items_of_csv', 'items_of_parquet', 'find_items', 'OwnImages', 'Page',
-           'read_pages', 'read_item', 'load_images']
+           'DONE', 'SURE', 'SIDE', 'to_grey', 'split_grey', 'border_pixels', 'light_border', 'level_paper',
+           'find_marks', 'crop_ink', 'scale_ink', 'center_ink', 'Prepared', 'prepare_image', 'Item', 'natural_order',
+           'path_order', 'as_text', 'items_of_folder', 'items_of_zip', 'items_of_tar', 'items_of_array', 'read_idx',
+           'items_of_idx', 'items_of_npz', 'items_of_table', 'items_of_csv', 'items_of_parquet', 'find_items',
+           'OwnImages', 'Page', 'read_pages', 'read_item', 'load_images']
 
 # %% ../nbs/00b_images.ipynb #5ffee032
 import gzip
@@ -72,48 +72,62 @@ def _scale_range(values):
     full = next((full for full in (1, 255, 1023, 4095, 65535) if top <= full), top)
     return values * np.float32(WHITE / full)
 
-# %% ../nbs/00b_images.ipynb #6565e1b4
+# %% ../nbs/00b_images.ipynb #03e2d27a
 def split_grey(
     grey: np.ndarray # (height, width) from 0 to 255
 ) -> float: # the threshold
     "The grey value that parts dark from light best (Otsu, 1979)."
     counts = np.bincount(grey.astype(np.uint8).ravel(), minlength=256)
-    below = counts.cumsum()
-    above = below[-1] - below
-    sums = (counts * np.arange(256)).cumsum()
-    between = (sums[-1] * below - sums * below[-1])**2 / np.maximum(below * above, 1).astype(float)
-    best = np.flatnonzero(between == between.max())
+    below = (counts / counts.sum()).cumsum()
+    sums = (counts / counts.sum() * np.arange(256)).cumsum()
+    between = (sums[-1] * below - sums)**2 / np.maximum(below * (1 - below), 1e-9)
+    best = np.flatnonzero(between > between.max() - 1e-6) # the middle of a gap
     return (best[0] + best[-1] + 1) / 2
+
+def border_pixels(
+    image: np.ndarray # (height, width)
+) -> np.ndarray: # (n,)
+    "The outermost pixels, all around."
+    return np.concatenate([image[0], image[-1], image[1:-1, 0], image[1:-1, -1]])
 
 def light_border(
     grey: np.ndarray # (height, width) from 0 to 255
 ) -> float: # 0 to 1
     "The share of the pixels along the border that are light."
-    edges = np.concatenate([grey[0], grey[-1], grey[1:-1, 0], grey[1:-1, -1]])
-    return float((edges > split_grey(grey)).mean())
+    return float((border_pixels(grey) > split_grey(grey)).mean())
 
-# %% ../nbs/00b_images.ipynb #6096c48d
+# %% ../nbs/00b_images.ipynb #27699043
 def level_paper(
     ink: np.ndarray # (height, width) float32, 0 is paper and 255 is ink
 ) -> tuple[np.ndarray, bool]: # the same with even paper, and whether anything was changed
-    "Take away what is on the paper itself: its tone, its noise, and the light that falls unevenly on it."
+    "Take away what is on the paper itself: its tone, its noise, and uneven light; make pale ink dark."
     paper = ink[ink < split_grey(ink)]
-    low, tone, high = np.percentile(paper, [10, 50, 90])
-    if tone <= 2 and high - low <= 8:
-        return ink, False
-    noise = _spread(paper)
-    light = _fit_light(ink)
-    if light is not None and np.ptp(light) > 12:
-        rest = ink - light
-        rest_noise = _spread(rest[rest < FAINT])
-        if rest_noise < noise / 2:
-            tone, noise = light, rest_noise
-    tone = np.minimum(tone + 3 * noise, .9 * WHITE).astype(np.float32)
-    return np.clip((ink - tone) * (WHITE / (WHITE - tone)), 0, WHITE), True
+    low, tone, high = (_quantile(paper, share) for share in (.25, .5, .75))
+    levelled = ink
+    if tone > 2 or high - low > 4:
+        noise = _spread(paper)
+        light = _fit_light(ink) if high - low > 4 else None
+        if light is not None and np.ptp(light) > 12:
+            rest = ink - light
+            rest_noise = _spread(rest[rest < FAINT])
+            if rest_noise < noise / 2:
+                tone, noise = light, rest_noise
+        tone = np.minimum(tone + 3 * noise, .9 * WHITE).astype(np.float32)
+        levelled = np.clip((ink - tone) * (WHITE / (WHITE - tone)), 0, WHITE)
+    strong = levelled[levelled >= FAINT]
+    top = _quantile(strong, .95) if strong.size else WHITE
+    if top < .95 * WHITE:
+        levelled = np.minimum(levelled * np.float32(WHITE / top), WHITE)
+    return levelled, levelled is not ink
 
 def _spread(values):
     "The standard deviation, by the median, which a few strange values do not change."
-    return 1.4826 * np.median(np.abs(values - np.median(values)))
+    return 1.4826 * _quantile(np.abs(values - _quantile(values, .5)), .5)
+
+def _quantile(values, share):
+    "The value below which a share of all lies; np.quantile takes longer than all the rest for a small image."
+    place = int(share * (len(values) - 1))
+    return np.partition(values, place)[place]
 
 def _fit_light(ink):
     "The tone of the paper everywhere: a curved surface through the pixels that are no ink; None if there are too few."
@@ -139,19 +153,25 @@ def _surface(height, width):
     y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing='ij')
     return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1).reshape(-1, 6)
 
-# %% ../nbs/00b_images.ipynb #0b8602e6
+# %% ../nbs/00b_images.ipynb #b927f573
 def find_marks(
     ink: np.ndarray, # (height, width), 0 is paper and 255 is ink
     speck: float = .02 # a mark with a smaller share of the ink is a speck
 ) -> tuple[np.ndarray, np.ndarray]: # (height, width) the mark of each pixel, 0 for paper; (k,) the share of each mark
     "The marks that hang together; specks have the share 0, unless so many are small that they must be the drawing."
     marks, k = ndimage.label(ink >= FAINT, structure=np.ones((3, 3)))
+    if k and min(ink.shape) > 16 and not any(max(_sides(box)) > 2 for box in ndimage.find_objects(marks)):
+        return np.zeros_like(marks), np.zeros(0) # nothing but dust
     amounts = np.bincount(marks.ravel(), weights=ink.ravel(), minlength=k + 1)[1:]
     shares = amounts / max(amounts.sum(), 1)
     specks = shares < speck
     if shares[specks].sum() < .2:
         shares = np.where(specks, 0, shares)
     return marks, shares
+
+def _sides(box):
+    "The height and the width of a box, as SciPy gives it."
+    return [side.stop - side.start for side in box]
 
 def crop_ink(
     ink: np.ndarray, # (height, width) float32, 0 is paper and 255 is ink
@@ -212,7 +232,7 @@ def center_ink(
     image[top:top + ink.shape[0], left:left + ink.shape[1]] = ink
     return image
 
-# %% ../nbs/00b_images.ipynb #a8372aae
+# %% ../nbs/00b_images.ipynb #6be51856
 class Prepared(NamedTuple):
     "An image in the one form, and what was done to it."
     image: np.ndarray # (28, 28) uint8
@@ -221,7 +241,7 @@ class Prepared(NamedTuple):
     kept: float # the share of the ink that is not specks
     scale: float # the factor by which it was shrunk or enlarged
     warning: str # what is strange, separated by '; '
-    area: float # the share of the picture that is ink
+    border: float # the share of its border that was ink
 
 def prepare_image(
     grey: np.ndarray, # (height, width) float32, 0 is black and 255 is white
@@ -235,17 +255,17 @@ def prepare_image(
     "Bring grey values into the form of MNIST; an image that has it already is not changed."
     ink = WHITE - grey if invert else grey
     if _in_form(ink):
-        return Prepared(ink.astype(np.uint8), invert, False, 1., 1., '', float((ink >= FAINT).mean()))
+        return Prepared(ink.astype(np.uint8), invert, False, 1., 1., '', _border_ink(ink))
     levelled = False
     if level:
         ink, levelled = level_paper(ink)
     marks, shares = find_marks(ink, speck)
-    area = float((marks > 0).mean())
     if not shares.size:
         blank = np.zeros((SIZE, SIZE), np.uint8)
         return Prepared(blank, invert, levelled, 1., 1., 'blank', 0.)
+    border = _border_ink(ink)
     found = []
-    if area > .6:
+    if (marks > 0).mean() > .6:
         found.append('nearly all ink')
     if _side_by_side(marks, shares):
         found.append('several marks')
@@ -254,7 +274,11 @@ def prepare_image(
         ink, kept = _crop(ink, marks, shares)
     ink, factor = scale_ink(ink, BOX if crop else SIZE, scale)
     pixels = center_ink(ink, center).round().astype(np.uint8)
-    return Prepared(pixels, invert, levelled, kept, factor, '; '.join(found), area)
+    return Prepared(pixels, invert, levelled, kept, factor, '; '.join(found), border)
+
+def _border_ink(ink):
+    "The share of the pixels along the border that are ink."
+    return float((border_pixels(ink) >= FAINT).mean())
 
 def _in_form(ink):
     "Ink of 28x28 that is in the box of 20 pixels, and in the middle by its mass."
@@ -725,7 +749,7 @@ class OwnImages(Images):
         text = super().__repr__().replace('Images(1 images', 'Images(1 image')
         return f'Own{text[:-1]}; {self.blank.sum():,} blank, {len(self.skipped):,} skipped)'
 
-# %% ../nbs/00b_images.ipynb #875098d9
+# %% ../nbs/00b_images.ipynb #25aef12f
 DONE = dict(name=str, digest=str, width=int, height=int, inverted=bool, levelled=bool, kept=float, scale=float,
             warning=str) # the columns of what was done
 SURE = .75 # of the border must be light, or dark, to tell what is paper
@@ -795,10 +819,16 @@ def read_item(
                 first = bool((grey > split_grey(grey)).mean() > .5)
             choices = [first] if is_sure else [first, not first]
             prepared = [prepare_image(grey, choice, **steps) for choice in choices]
+            prepared = _by_border(prepared)
             pages.append(Page(name, item.label, digest, width, height, note, prepared))
     except Exception as error: # damaged files raise nearly anything
         return pages, _reason(error)
     return pages, None
+
+def _by_border(choices):
+    "Of two choices the one that has paper along the border, now that the paper is even; both if that tells nothing."
+    by_paper = [choice for choice in choices if choice.border < 1 - SURE and choice.warning != 'blank']
+    return by_paper if len(by_paper) == 1 else choices
 
 def _reason(error):
     "Why an item could not be read, in a few words that are the same on every machine."
