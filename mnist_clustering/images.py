@@ -10,12 +10,13 @@ __all__ = ['BOX', 'FAINT', 'WHITE', 'FORMATS', 'SUFFIXES', 'MAX_PIXELS', 'NO_IMA
            'items_of_idx', 'items_of_npz', 'items_of_table', 'items_of_csv', 'items_of_parquet', 'find_items',
            'OwnImages', 'Page', 'read_pages', 'read_item', 'load_images']
 
-# %% ../nbs/00b_images.ipynb #5ffee032
+# %% ../nbs/00b_images.ipynb #889ce5c5
 import gzip
 import io
 import os
 import re
 import stat
+import sys
 import tarfile
 import warnings
 import zipfile
@@ -232,7 +233,7 @@ def center_ink(
     image[top:top + ink.shape[0], left:left + ink.shape[1]] = ink
     return image
 
-# %% ../nbs/00b_images.ipynb #6be51856
+# %% ../nbs/00b_images.ipynb #a06344bf
 class Prepared(NamedTuple):
     "An image in the one form, and what was done to it."
     image: np.ndarray # (28, 28) uint8
@@ -253,7 +254,7 @@ def prepare_image(
     speck: float = .02 # a mark with a smaller share of the ink is no ink
 ) -> Prepared: # the image in the form of MNIST
     "Bring grey values into the form of MNIST; an image that has it already is not changed."
-    ink = WHITE - grey if invert else grey
+    ink = np.asarray(WHITE - grey if invert else grey, np.float32)
     if _in_form(ink):
         return Prepared(ink.astype(np.uint8), invert, False, 1., 1., '', _border_ink(ink))
     levelled = False
@@ -293,8 +294,8 @@ def _in_form(ink):
     return BOX - 1 <= max(sides) <= BOX
 
 def _side_by_side(marks, shares):
-    "Are there two large marks with a column of paper between them?"
-    large = np.flatnonzero(shares >= .2)
+    "Are there two marks of much ink with a column of paper between them?"
+    large = np.flatnonzero(shares > .4 * shares.max())
     if len(large) < 2:
         return False
     spans = sorted(_ends((marks == mark + 1).any(axis=0)) for mark in large)
@@ -671,7 +672,10 @@ def _items_of_list(sources):
             for item in find_items(source):
                 yield item._replace(name=f'{as_text(source).rstrip("/")}/{item.name}')
 
-# %% ../nbs/00b_images.ipynb #d776471d
+# %% ../nbs/00b_images.ipynb #6da04b23
+DONE = dict(name=str, digest=str, width=int, height=int, inverted=bool, levelled=bool, kept=float, scale=float,
+            warning=str) # the columns of what was done
+
 @dataclass(frozen=True, eq=False, repr=False)
 class OwnImages(Images):
     """Images of your own in the form of MNIST, with what was done to each, and what could not be read.
@@ -749,9 +753,7 @@ class OwnImages(Images):
         text = super().__repr__().replace('Images(1 images', 'Images(1 image')
         return f'Own{text[:-1]}; {self.blank.sum():,} blank, {len(self.skipped):,} skipped)'
 
-# %% ../nbs/00b_images.ipynb #25aef12f
-DONE = dict(name=str, digest=str, width=int, height=int, inverted=bool, levelled=bool, kept=float, scale=float,
-            warning=str) # the columns of what was done
+# %% ../nbs/00b_images.ipynb #fd218e95
 SURE = .75 # of the border must be light, or dark, to tell what is paper
 
 class Page(NamedTuple):
@@ -843,7 +845,7 @@ def _reason(error):
     text = re.sub(r'\s+', ' ', str(getattr(error, 'strerror', None) or error)).strip()
     return text if type(error) is ValueError else f'damaged or not readable ({text or type(error).__name__})'
 
-# %% ../nbs/00b_images.ipynb #b44fee68
+# %% ../nbs/00b_images.ipynb #8f9bd972
 def load_images(
     source, # a folder, an archive, a table, an image, an array or a DataFrame; or a list of such
     labels: str | None = None, # 'folders': the folder in which an image lies says what it shows
@@ -864,10 +866,11 @@ def load_images(
         raise ValueError(f'speck must be a share of the ink from 0 to below 1, not {speck}')
     steps = dict(level=level, crop=crop, scale=scale, center=center, speck=speck)
     skipped, parts = [], []
+    watched = sys.stderr.isatty() or 'JPY_SESSION_NAME' in os.environ # as everywhere in this package
     with warnings.catch_warnings():
         warnings.simplefilter('ignore') # about files that are listed as skipped
         chunk = []
-        for item in tqdm(find_items(source), desc='reading images', leave=False, disable=None):
+        for item in tqdm(find_items(source), desc='reading images', leave=False, disable=not watched):
             pages, reason = read_item(item, invert, steps)
             chunk += pages
             if reason is not None:
@@ -924,10 +927,11 @@ def _join_parts(parts):
     return np.concatenate([images for images, _, _ in parts]), rows, others
 
 def _settle_polarity(images, rows, others):
-    "Images whose border does not tell what is paper follow the others, if nine of ten of these agree."
-    inked = rows['warning'].ne('blank')
-    share = rows['inverted'][inked].mean()
-    agreed = share >= .9 or share <= .1
+    "Images that do not tell what is paper follow those that do, if nine of ten of these agree."
+    tells = np.ones(len(rows), bool)
+    tells[list(others)] = False
+    share = rows['inverted'][tells & rows['warning'].ne('blank')].mean()
+    agreed = share >= .9 or share <= .1 # and not NaN, where no image tells
     for i, other in others.items():
         if agreed and rows.at[i, 'inverted'] != (share >= .9):
             images[i] = other.image
