@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['BOX', 'FAINT', 'WHITE', 'FORMATS', 'SUFFIXES', 'MAX_PIXELS', 'NO_IMAGE', 'LABEL_COLUMNS', 'IMAGE_COLUMNS',
-           'DONE', 'SURE', 'SIDE', 'to_grey', 'split_grey', 'border_pixels', 'light_border', 'level_paper',
-           'find_marks', 'crop_ink', 'scale_ink', 'center_ink', 'Prepared', 'prepare_image', 'Item', 'natural_order',
-           'path_order', 'as_text', 'items_of_folder', 'items_of_zip', 'items_of_tar', 'items_of_array', 'read_idx',
-           'items_of_idx', 'items_of_npz', 'items_of_table', 'items_of_csv', 'items_of_parquet', 'find_items',
-           'OwnImages', 'Page', 'read_pages', 'read_item', 'load_images']
+           'DONE', 'SURE', 'SIDE', 'to_grey', 'split_grey', 'paper_pixels', 'border_pixels', 'light_border',
+           'level_paper', 'find_marks', 'crop_ink', 'scale_ink', 'center_ink', 'Prepared', 'prepare_image', 'Item',
+           'natural_order', 'path_order', 'as_text', 'items_of_folder', 'items_of_zip', 'items_of_tar',
+           'items_of_array', 'read_idx', 'items_of_idx', 'items_of_npz', 'items_of_table', 'items_of_csv',
+           'items_of_parquet', 'find_items', 'OwnImages', 'Page', 'read_pages', 'read_item', 'load_images']
 
-# %% ../nbs/00b_images.ipynb #889ce5c5
+# %% ../nbs/00b_images.ipynb #510be8a9
 import gzip
 import io
 import os
@@ -20,6 +20,7 @@ import sys
 import tarfile
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -73,7 +74,7 @@ def _scale_range(values):
     full = next((full for full in (1, 255, 1023, 4095, 65535) if top <= full), top)
     return values * np.float32(WHITE / full)
 
-# %% ../nbs/00b_images.ipynb #03e2d27a
+# %% ../nbs/00b_images.ipynb #4363318c
 def split_grey(
     grey: np.ndarray # (height, width) from 0 to 255
 ) -> float: # the threshold
@@ -84,6 +85,18 @@ def split_grey(
     between = (sums[-1] * below - sums)**2 / np.maximum(below * (1 - below), 1e-9)
     best = np.flatnonzero(between > between.max() - 1e-6) # the middle of a gap
     return (best[0] + best[-1] + 1) / 2
+
+def paper_pixels(
+    ink: np.ndarray # (height, width), 0 is paper and 255 is ink
+) -> np.ndarray: # (height, width) bool
+    "The pixels on the pale side of the threshold; all of them if there is no ink, only noise or a shadow."
+    pale = ink < split_grey(ink)
+    if pale.all() or not pale.any():
+        return np.ones_like(pale)
+    paper, dark = ink[pale], ink[~pale]
+    scatter = np.sqrt(paper.var() * pale.mean() + dark.var() * (1 - pale.mean()))
+    apart = dark.mean() - paper.mean() > 4 * scatter # cut in two, noise has 2.6, and an even slope has 3.5
+    return pale if apart else np.ones_like(pale)
 
 def border_pixels(
     image: np.ndarray # (height, width)
@@ -97,12 +110,15 @@ def light_border(
     "The share of the pixels along the border that are light."
     return float((border_pixels(grey) > split_grey(grey)).mean())
 
-# %% ../nbs/00b_images.ipynb #27699043
+# %% ../nbs/00b_images.ipynb #a7d095ba
 def level_paper(
     ink: np.ndarray # (height, width) float32, 0 is paper and 255 is ink
 ) -> tuple[np.ndarray, bool]: # the same with even paper, and whether anything was changed
     "Take away what is on the paper itself: its tone, its noise, and uneven light; make pale ink dark."
-    paper = ink[ink < split_grey(ink)]
+    pale = paper_pixels(ink)
+    if pale.all() and _is_even(ink):
+        return np.zeros_like(ink), True
+    paper = ink[pale]
     low, tone, high = (_quantile(paper, share) for share in (.25, .5, .75))
     levelled = ink
     if tone > 2 or high - low > 4:
@@ -115,11 +131,20 @@ def level_paper(
                 tone, noise = light, rest_noise
         tone = np.minimum(tone + 3 * noise, .9 * WHITE).astype(np.float32)
         levelled = np.clip((ink - tone) * (WHITE / (WHITE - tone)), 0, WHITE)
-    strong = levelled[levelled >= FAINT]
-    top = _quantile(strong, .95) if strong.size else WHITE
-    if top < .95 * WHITE:
-        levelled = np.minimum(levelled * np.float32(WHITE / top), WHITE)
+    levelled = _darken(levelled)
     return levelled, levelled is not ink
+
+def _darken(ink):
+    "Stretch pale ink, so that a fifth of its pixels is full black, which is so in MNIST."
+    strong = ink[ink >= FAINT]
+    top = _quantile(strong, .8) if strong.size else WHITE
+    return np.minimum(ink * np.float32(WHITE / top), WHITE) if top < .95 * WHITE else ink
+
+def _is_even(ink):
+    "Is there nothing that stands out from the paper, be it darker or lighter?"
+    light = _fit_light(ink)
+    rest = ink - (np.median(ink) if light is None else light)
+    return not find_marks(np.abs(rest) - 3 * _spread(rest.ravel()))[1].size
 
 def _spread(values):
     "The standard deviation, by the median, which a few strange values do not change."
@@ -135,10 +160,10 @@ def _fit_light(ink):
     height, width = ink.shape
     small = Image.fromarray(ink)
     small = small.resize((min(width, 32), min(height, 32)), Image.Resampling.BOX)
-    values = np.asarray(small)
+    values = np.asarray(small, float)
     surface = _surface(*values.shape)
-    values = values.ravel().astype(float)
-    paper = values < split_grey(values)
+    paper = paper_pixels(values).ravel()
+    values = values.ravel()
     for terms in (3, 3, 6, 6, 6, 6): # a plane first, which cannot bend into the ink
         if paper.sum() < 16:
             return None
@@ -198,7 +223,7 @@ def _ends(inked):
     places = np.flatnonzero(inked)
     return int(places[0]), int(places[-1]) + 1
 
-# %% ../nbs/00b_images.ipynb #8a0e57d6
+# %% ../nbs/00b_images.ipynb #01e55dab
 def scale_ink(
     ink: np.ndarray, # (height, width) float32, 0 is paper and 255 is ink
     size: int = BOX, # pixels of the longer side
@@ -211,10 +236,9 @@ def scale_ink(
     height, width = (max(round(side * factor), 1) for side in ink.shape)
     smooth = Image.Resampling.HAMMING if factor < 1 else Image.Resampling.BILINEAR
     scaled = np.asarray(Image.fromarray(ink).resize((width, height), smooth))
-    top = scaled.max()
-    if FAINT / 4 < top < 200: # thin strokes become pale when they shrink
-        scaled = scaled * np.float32(WHITE / top)
-    return np.clip(scaled, 0, WHITE), factor
+    if FAINT / 4 < scaled.max() < FAINT: # hairs of a large scan
+        scaled = scaled * np.float32(WHITE / scaled.max())
+    return _darken(np.clip(scaled, 0, WHITE)), factor # thin strokes become pale when they shrink
 
 def center_ink(
     ink: np.ndarray, # (height, width) of at most 28 pixels, 0 is paper and 255 is ink
@@ -301,7 +325,7 @@ def _side_by_side(marks, shares):
     spans = sorted(_ends((marks == mark + 1).any(axis=0)) for mark in large)
     return any(first[1] <= second[0] for first, second in zip(spans, spans[1:]))
 
-# %% ../nbs/00b_images.ipynb #ec9eae83
+# %% ../nbs/00b_images.ipynb #4eb7db36
 FORMATS = {'BMP': '.bmp .dib', 'GIF': '.gif', 'JPEG': '.jpg .jpeg .jpe .jfif', 'PNG': '.png .apng',
            'PPM': '.pgm .pbm .ppm .pnm', 'TIFF': '.tif .tiff', 'WEBP': '.webp'} # Pillow's name -> how such files end
 SUFFIXES = frozenset(' '.join(FORMATS.values()).split())
@@ -362,9 +386,9 @@ def items_of_folder(
             name = prefix + entry.name
             if _is_hidden(entry.name):
                 continue
-            if entry.is_dir():
+            if os.path.isdir(entry.path):
                 yield from walk(entry.path, f'{name}/')
-            elif not entry.is_file():
+            elif not os.path.isfile(entry.path):
                 reason = 'a link that leads nowhere' if entry.is_symlink() else 'no regular file'
                 yield Item(as_text(name), ValueError(reason))
             else:
@@ -378,7 +402,7 @@ def _entry(name, is_link, read):
         return None
     text = as_text('/'.join(parts))
     if '..' in parts or name.startswith(('/', '\\')) or re.match('[A-Za-z]:', name):
-        return Item(text, ValueError('its name leads out of the archive'))
+        return Item(as_text(name), ValueError('its name leads out of the archive'))
     if is_link:
         return Item(text, ValueError('a link or a device in an archive'))
     if not _is_image_name(text):
@@ -414,16 +438,16 @@ def items_of_tar(
     file: Path # a tar archive, compressed or not
 ) -> Iterator[Item]: # in the order of the archive, which can be read only from its beginning
     "All images in a tar archive, read in place; nothing is unpacked to the disk."
-    with tarfile.open(file, 'r|*') as archive:
-        try:
+    try:
+        with tarfile.open(file, 'r|*') as archive:
             for info in archive:
                 read = partial(_read_member, archive, info)
                 item = None if info.isdir() else _entry(info.name, not info.isfile(), read)
                 if item:
                     yield item
                 archive.members.clear() # it would keep all of them
-        except (tarfile.TarError, EOFError, OSError) as error:
-            yield Item(as_text(file.name), ValueError(f'the archive is cut short or damaged ({error})'))
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        yield Item(as_text(file.name), ValueError(f'the archive is cut short or damaged ({error})'))
 
 # %% ../nbs/00b_images.ipynb #a7eeaac5
 def _grey_rows(values, what):
@@ -845,7 +869,7 @@ def _reason(error):
     text = re.sub(r'\s+', ' ', str(getattr(error, 'strerror', None) or error)).strip()
     return text if type(error) is ValueError else f'damaged or not readable ({text or type(error).__name__})'
 
-# %% ../nbs/00b_images.ipynb #8f9bd972
+# %% ../nbs/00b_images.ipynb #586ec963
 def load_images(
     source, # a folder, an archive, a table, an image, an array or a DataFrame; or a list of such
     labels: str | None = None, # 'folders': the folder in which an image lies says what it shows
@@ -950,14 +974,14 @@ def _unique(names):
     "The second of a name gets (2) behind it."
     if names.is_unique:
         return names
-    taken, result = set(names), []
-    seen = set()
+    taken, seen, result = set(names), {}, []
     for name in names:
-        free, i = name, 1
-        while free in seen or i > 1 and free in taken:
-            i += 1
-            free = f'{name} ({i})'
-        seen.add(free)
+        seen[name] = seen.get(name, 0) + 1
+        free = name if seen[name] == 1 else f'{name} ({seen[name]})'
+        while seen[name] > 1 and free in taken:
+            seen[name] += 1
+            free = f'{name} ({seen[name]})'
+        taken.add(free)
         result.append(free)
     return result
 
