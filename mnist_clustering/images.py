@@ -533,7 +533,7 @@ def items_of_npz(
     columns = [array for array in arrays.values() if array.shape in shapes]
     return items_of_array(pixels, columns[0] if len(columns) == 1 else None, str(file))
 
-# %% ../nbs/00b_images.ipynb #7b49bf34
+# %% ../nbs/00b_images.ipynb #3bd3c1c0
 LABEL_COLUMNS = 'label', 'labels', 'class', 'target', 'y', 'digit' # what tables call it
 IMAGE_COLUMNS = 'image', 'img', 'file', 'file_name', 'filename', 'path', 'name', 'bytes'
 
@@ -607,12 +607,15 @@ def items_of_csv(
                 lines = lines[1:] if lines[0].lower() in IMAGE_COLUMNS else lines
                 return (Item(as_text(line), file.parent / line) for line in lines if line.strip())
         fields = first.split(separator)
-        header = not all(re.fullmatch(r'\s*"?-?[\d.]+(e[+-]?\d+)?"?\s*', field) for field in fields)
+        numbers = [bool(re.fullmatch(r'\s*"?[\d.]+(e[+-]?\d+)?"?\s*', field)) for field in fields]
+        header = sum(numbers) < len(fields) / 2
         if len(fields) < 17: # a table of paths, with known names of columns or with none
             header = _column(fields, LABEL_COLUMNS + IMAGE_COLUMNS) is not None
         parts = pd.read_csv(file, sep=separator, header=0 if header else None, chunksize=2000, skipinitialspace=True,
                             encoding_errors='surrogateescape')
         table = pd.concat([_shrink(part) for part in parts], ignore_index=True)
+        if not header and len(fields) == 2:
+            table.columns = ['path', 'label']
     except (ValueError, EOFError, OSError) as error:
         raise ValueError(f'{file} cannot be read as a table ({error})') from error
     return items_of_table(table, file.parent, header, str(file))
@@ -777,7 +780,7 @@ class OwnImages(Images):
         text = super().__repr__().replace('Images(1 images', 'Images(1 image')
         return f'Own{text[:-1]}; {self.blank.sum():,} blank, {len(self.skipped):,} skipped)'
 
-# %% ../nbs/00b_images.ipynb #fd218e95
+# %% ../nbs/00b_images.ipynb #9e5a4154
 SURE = .75 # of the border must be light, or dark, to tell what is paper
 
 class Page(NamedTuple):
@@ -801,6 +804,8 @@ def read_pages(
         digest = blake2b(str(pixels.shape).encode() + pixels.astype(np.float32).tobytes(), digest_size=16)
         yield pixels.astype(np.float32), item.name, digest.hexdigest(), pixels.shape[::-1], ''
         return
+    if isinstance(item.content, Path) and item.content.stat().st_size > 4 * MAX_PIXELS:
+        raise ValueError('more bytes than an image of one character has')
     data = item.content if isinstance(item.content, bytes) else item.content.read_bytes()
     if not data:
         raise ValueError('an empty file')
