@@ -1,0 +1,735 @@
+"The review page in a browser, by doing the work; corrections kept and honoured; folders exported."
+import json
+import re
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from scipy.spatial.distance import cdist
+
+from mnist_clustering.agglomerative import Ward
+from mnist_clustering.data import load_mnist
+from mnist_clustering.review import (
+    Corrections,
+    apply_corrections,
+    export_folders,
+    folder_name,
+    folder_names,
+    read_corrections,
+    write_review,
+)
+
+ODD = ['</script><b id=bad>', '"quoted" & <i>', 'two\nlines', 'half \ud800 letter', '🙂', '\u202eright to left']
+SHOWN = '''() => current().order.map(id => {
+    const {title, name, none, members} = current().clusters.get(id)
+    return [title, name, none, members.length]
+})'''
+
+
+def write(path, sizes=(40, 30, 20, 10), **changed):
+    "A page of test digits: each cluster is of one digit and has two branches in the tree, of one and two thirds."
+    digits = load_mnist()[1]
+    clusters = np.repeat(np.arange(len(sizes)), sizes)
+    n = len(clusters)
+    chosen = [np.flatnonzero(digits.labels == digit % 10)[:size] for digit, size in enumerate(sizes)]
+    inner = [np.where(np.arange(size) == size // 3, 5, 1) for size in sizes]
+    heights = np.concatenate(inner).astype(float)
+    heights[np.flatnonzero(np.diff(clusters)) + 1] = 9
+    parts = {
+        'images': digits.images[np.concatenate(chosen)], 'clusters': clusters,
+        'names': [f'scan {i}.png' for i in range(n)], 'digests': [f'd{i}' for i in range(n)],
+        'confidence': np.linspace(0, 1, n), 'cluster_names': {}, 'order': np.arange(n), 'heights': heights[1:],
+        'suggestions': [(0, 1, .9), (1, 2, .5), (2, 3, .4)], 'title': 'My scans'}
+    write_review(path, **parts | changed)
+    return path
+
+
+@pytest.fixture(scope='module')
+def made(tmp_path_factory):
+    return write(tmp_path_factory.mktemp('review') / 'review.html')
+
+
+@pytest.fixture
+def page(visit, made):
+    page = visit(made)
+    page.set_default_timeout(10_000)
+    return page
+
+
+def shown(page):
+    "Title, name, none and size of each cluster, from the top."
+    return page.evaluate(SHOWN)
+
+
+def names(page):
+    return [name for _, name, _, _ in shown(page)]
+
+
+def sizes(page):
+    return [size for _, _, _, size in shown(page)]
+
+
+def press(page, *keys):
+    for key in keys:
+        page.keyboard.press(key)
+
+
+def card(page, title):
+    return page.locator('.card').filter(has=page.get_by_text(re.compile(f'(^|· ){title} ·')))
+
+
+def tile(page, title, place):
+    return card(page, title).locator('.tiles .picture').nth(place)
+
+
+def saved(page, tmp_path, name='corrections.json'):
+    "What the button saves."
+    with page.expect_download() as waiting:
+        page.get_by_role('button', name='Save').click()
+    assert waiting.value.suggested_filename == 'corrections.json'
+    waiting.value.save_as(tmp_path / name)
+    return read_corrections(tmp_path / name)
+
+
+def focused(page):
+    "The part of the page where the keyboard is, and its cluster."
+    return page.evaluate('''() => {
+        const {className, id} = document.activeElement
+        return [id || className, document.activeElement.closest('.card')?.cluster ?? null]
+    }''')
+
+
+# The work
+
+def test_the_first_screen_says_what_to_do(page):
+    assert page.get_by_text('Type what it shows, press Enter').is_visible()
+    assert page.get_by_text('4 names left').is_visible() and page.get_by_text('0 % of 100 images named').is_visible()
+    assert page.get_by_text('Do these two show the same? 3 pairs left').is_visible()
+    assert page.get_by_role('complementary', name='Keys').is_visible()
+    assert sizes(page) == [40, 30, 20, 10]
+    first = card(page, 'cluster 0').locator('.picture[role=option]').first
+    assert first.get_attribute('aria-label') == 'scan 0.png, 0 % sure'
+
+
+def test_names_by_the_keyboard_alone(page):
+    press(page, 'n', 'n')
+    assert focused(page) == ['same', None]
+    press(page, 'n')
+    for name, place in (('nought', 0), ('one', 1), ('two', 2)):
+        assert focused(page) == ['name', place]
+        page.keyboard.type(name)
+        press(page, 'Enter')
+    assert page.get_by_text('1 name left').is_visible() and page.get_by_text('90 % of 100').is_visible()
+    press(page, 'PageUp', 'PageUp', 'PageUp')
+    assert focused(page) == ['name', 0]
+    page.keyboard.type('not taken')
+    press(page, 'Escape', 'u') # from the images to the one that is left
+    assert focused(page) == ['name', 3]
+    page.keyboard.type('one')
+    press(page, 'Enter')
+    assert names(page) == ['nought', 'one', 'two', 'one']
+    assert page.get_by_text('All clusters are named', exact=True).is_visible()
+    assert focused(page) == ['save', None]
+
+
+def test_a_name_counts_also_when_the_field_is_left(page):
+    page.locator('.name').first.fill('nought')
+    page.locator('.name').nth(1).click()
+    assert names(page)[0] == 'nought'
+    page.locator('.name').first.fill('')
+    press(page, 'Tab')
+    assert names(page)[0] is None
+
+
+def test_images_are_moved_by_clicks(page):
+    tile(page, 'cluster 0', 0).click()
+    tile(page, 'cluster 1', 2).click()
+    assert page.get_by_text('2 images selected').is_visible()
+    tile(page, 'cluster 1', 2).click() # a second click takes it back
+    page.get_by_role('button', name='Move the selected images to cluster 2').click()
+    assert sizes(page) == [39, 30, 21, 10]
+    assert tile(page, 'cluster 2', 0).get_attribute('title').startswith('scan 0.png') # those in doubt first
+    assert not page.locator('#selection').is_visible()
+
+
+def test_images_are_dragged(page):
+    page.get_by_role('button', name='Later').click()
+    tile(page, 'cluster 0', 1).click()
+    tile(page, 'cluster 0', 2).click()
+    start, end = (tile(page, title, 1).bounding_box() for title in ('cluster 0', 'cluster 2'))
+    page.mouse.move(start['x'] + 9, start['y'] + 9)
+    page.mouse.down()
+    page.mouse.move(start['x'] + 50, start['y'] + 50)
+    page.mouse.move(end['x'] + 9, end['y'] + 9)
+    assert page.locator('.card.target').get_attribute('aria-label') == 'cluster 2'
+    assert page.locator('#ghost').inner_text() == '2'
+    page.mouse.up()
+    assert sizes(page) == [38, 30, 22, 10]
+    start = tile(page, 'cluster 0', 0).bounding_box()
+    page.mouse.move(start['x'] + 9, start['y'] + 9)
+    page.mouse.down()
+    page.mouse.move(end['x'] + 9, end['y'] + 9)
+    press(page, 'Escape') # not after all
+    page.mouse.up()
+    assert sizes(page) == [38, 30, 22, 10]
+
+
+def test_images_are_moved_by_the_keyboard(page):
+    press(page, 'n', 'n', 'n', 'ArrowDown', 'ArrowRight', ' ', 'ArrowRight', ' ', 'm')
+    page.keyboard.type('cluster 3')
+    assert page.locator('#choices li').count() == 2 # that one, and a new cluster
+    press(page, 'Enter')
+    assert sizes(page) == [38, 30, 20, 12] and focused(page) == ['tiles', 0]
+    press(page, ' ', 'c')
+    page.keyboard.type('strange')
+    press(page, 'Enter')
+    assert shown(page)[1] == ['cluster 4', 'strange', False, 1]
+    press(page, 'Escape', ' ', 'Escape', 'm')
+    assert page.get_by_text('Select images first').is_visible()
+
+
+def test_several_are_selected_with_shift(page):
+    tile(page, 'cluster 0', 2).click()
+    tile(page, 'cluster 0', 9).click(modifiers=['Shift'])
+    assert page.get_by_text('8 images selected').is_visible()
+    press(page, 'Escape', 'Home', 'Shift+ArrowRight', 'Shift+ArrowRight', 'Shift+ArrowDown')
+    selected = page.evaluate('[...selected].sort((a, b) => a - b)')
+    assert selected == list(range(page.evaluate('sizes.columns') + 3))
+    press(page, 'Escape', 'Control+a')
+    assert page.get_by_text('40 images selected').is_visible()
+    press(page, 'h')
+    assert page.get_by_text('in that cluster already').is_visible()
+
+
+def test_suggestions_are_merged_or_dismissed(page):
+    page.locator('.name').nth(1).fill('one')
+    press(page, 'Escape')
+    press(page, 'n')
+    assert page.get_by_text('2 pairs left').is_visible()
+    page.get_by_role('button', name='Same: merge').click() # 1 and 2
+    assert shown(page) == [['cluster 0', None, False, 40], ['cluster 1', None, False, 50], ['cluster 3', None, False, 10]]
+    press(page, 'y') # what was near cluster 2 is near their union
+    assert sizes(page) == [40, 60]
+    assert not page.locator('#suggestion').is_visible()
+
+
+def test_merging_keeps_the_name_and_any_two_can_be_merged(page):
+    page.get_by_role('button', name='Later').click()
+    assert not page.get_by_role('button', name='Same').is_visible()
+    page.locator('.name').nth(3).fill('three')
+    press(page, 'Tab', 'g')
+    page.keyboard.type('0')
+    press(page, 'Enter')
+    assert shown(page) == [['cluster 1', None, False, 30], ['cluster 2', None, False, 20], ['cluster 3', 'three', False, 50]]
+    assert focused(page) == ['name', 3]
+
+
+def test_a_split_is_the_next_cut_of_the_tree(page):
+    page.locator('.name').first.fill('nought')
+    press(page, 'Enter', 'PageUp', 'Escape', 's')
+    assert shown(page)[:2] == [['cluster 0', 'nought', False, 27], ['cluster 4', None, False, 13]]
+    first = page.evaluate('[...current().clusters.get(4).members].map(image => run.digests[image])')
+    assert first == [f'd{i}' for i in range(13)]
+    tile(page, 'cluster 4', 0).click()
+    press(page, 'c', 'Escape', 's')
+    assert page.get_by_text('One image cannot be split').is_visible()
+
+
+def test_none_of_these(page):
+    press(page, 'n', 'n', 'n', 'Escape', '0')
+    assert shown(page)[0] == ['cluster 0', None, True, 40]
+    assert page.get_by_text('3 names left').is_visible() and page.get_by_text('0 % of 100 images named, 40 %').is_visible()
+    press(page, '0')
+    assert shown(page)[0][2] is False
+
+
+def all_the_work(page):
+    "Each kind of step once, and the name of a file as the last."
+    press(page, 'y', 'n', 'ArrowDown', ' ', 'c')
+    page.keyboard.type('strange')
+    press(page, 'Enter')
+    page.keyboard.type('<b>two</b>')
+    press(page, 'Enter', 'Escape', 's', 'PageDown', '0', 'PageUp', ' ', 'm')
+    page.keyboard.type('strange')
+    press(page, 'Enter')
+
+
+def test_everything_is_undone_and_done_again(page):
+    before = page.evaluate('JSON.stringify(corrections(current()))')
+    all_the_work(page)
+    steps = page.evaluate('at')
+    after = [page.evaluate('[JSON.stringify(corrections(current())), at]'), shown(page)]
+    assert {step['kind'] for step in page.evaluate('steps')} == {'name', 'none', 'move', 'merge', 'split', 'dismiss'}
+    assert before != after[0][0]
+    for _ in range(steps):
+        press(page, 'Control+z')
+    assert page.get_by_role('button', name='Undo').is_disabled()
+    assert page.evaluate('JSON.stringify(corrections(current()))') == before and sizes(page) == [40, 30, 20, 10]
+    press(page, 'Control+z')
+    assert page.get_by_text('Nothing to undo').is_visible()
+    for _ in range(steps):
+        page.get_by_role('button', name='Redo').click()
+    assert [page.evaluate('[JSON.stringify(corrections(current())), at]'), shown(page)] == after
+    page.reload()
+    press(page, 'Control+z', 'Control+Shift+z')
+    assert page.evaluate('JSON.stringify(corrections(current()))') == after[0][0]
+
+
+def test_what_is_saved_is_opened_again(page, visit, made, tmp_path):
+    all_the_work(page)
+    corrections = saved(page, tmp_path)
+    assert [(told['name'], told['none'], len(told['members'])) for told in corrections.clusters] == [
+        (name, none, size) for _, name, none, size in shown(page) if size != 10]
+    other = visit(made)
+    other.locator('#file').set_input_files(tmp_path / 'corrections.json')
+    other.get_by_text('opened from a file').wait_for()
+    assert sorted(row[1:] for row in map(str, shown(other))) == sorted(row[1:] for row in map(str, shown(page)))
+    again = saved(other, tmp_path, 'again.json')
+    assert sorted(again.moved) == sorted(corrections.moved)
+    key = lambda told: told['members'] # noqa: E731
+    assert sorted(again.clusters, key=key) == sorted(corrections.clusters, key=key)
+    press(other, 'Control+z')
+    assert sizes(other) == [40, 30, 20, 10]
+
+
+@pytest.mark.parametrize('text, sentence', [
+    ('{', 'is no JSON'), ('[]', 'holds no corrections'), ('{"format": 2}', 'format 2'),
+    ('{"format": 1, "clusters": [{"name": 3, "none": false, "members": []}], "moved": []}', 'holds no corrections'),
+])
+def test_other_files_are_refused_in_a_sentence(page, tmp_path, text, sentence):
+    (tmp_path / 'other.json').write_text(text)
+    page.locator('#file').set_input_files(tmp_path / 'other.json')
+    page.get_by_text(sentence).wait_for()
+    assert sizes(page) == [40, 30, 20, 10]
+    with pytest.raises(ValueError, match='JSON|cannot be read|holds no|has format'):
+        read_corrections(tmp_path / 'other.json')
+
+
+def test_the_browser_keeps_the_work(page):
+    all_the_work(page)
+    before = shown(page)
+    page.reload()
+    assert shown(page) == before
+    assert page.get_by_text('steps of your last visit restored').is_visible()
+    twin = page.context.new_page() # a second window follows the first
+    twin.goto(page.url)
+    press(page, 'Control+z')
+    twin.get_by_text('Changed in another window').wait_for()
+    assert shown(twin) == shown(page) != before
+
+
+def test_another_run_begins_anew(page, tmp_path):
+    all_the_work(page)
+    page.goto(write(tmp_path / 'other.html', (40, 30, 21, 10)).as_uri())
+    assert sizes(page) == [40, 30, 21, 10] and page.evaluate('at') == 0
+
+
+def test_a_browser_that_keeps_nothing_is_named(browser, made):
+    context = browser.new_context()
+    context.add_init_script("Object.defineProperty(window, 'localStorage', {get() { throw Error('no') }})")
+    page = context.new_page()
+    page.goto(made.as_uri())
+    assert page.get_by_text('does not keep your work').is_visible()
+    press(page, 'n')
+    assert page.evaluate('at') == 1
+    context.close()
+
+
+def test_names_hold_anything(visit, tmp_path):
+    path = write(tmp_path / 'odd.html', (40, 30, 20, 10, 3, 2), names=[ODD[i % len(ODD)] for i in range(105)],
+                 title=ODD[0], cluster_names=dict(enumerate(ODD)))
+    page = visit(path)
+    assert page.locator('#bad').count() == 0
+    assert page.title() == ODD[0]
+    assert names(page)[:3] == ODD[:3]
+    assert page.evaluate('current().clusters.get(3).name.charCodeAt(5)') == 0xd800
+    assert tile(page, 'cluster 0', 1).get_attribute('aria-label').startswith(ODD[1])
+    press(page, 'n')
+    tile(page, 'cluster 0', 0).click()
+    press(page, 'm')
+    assert page.locator('#choices').get_by_text(f'cluster 1, named {ODD[1]}').is_visible()
+    page.keyboard.type('<i>')
+    press(page, 'Enter')
+    assert sizes(page)[1] == 31 and page.locator('main i, dialog i').count() == 0
+    page.evaluate("perform({kind: 'name', cluster: 3, name: 'half \\ud800'})")
+    corrections = saved(page, tmp_path)
+    assert {told['name'] for told in corrections.clusters} == {ODD[1], 'half \ud800'}
+
+
+def test_copies_share_their_fate(visit, tmp_path):
+    digests = [f'd{i}' for i in range(100)]
+    digests[5] = digests[50] = digests[0]
+    page = visit(write(tmp_path / 'copies.html', digests=digests))
+    tile(page, 'cluster 0', 0).click()
+    page.get_by_role('button', name='Move the selected images to cluster 3').click()
+    assert sizes(page) == [38, 29, 20, 13]
+    assert saved(page, tmp_path).moved == ['d0']
+
+
+# Who sees badly, uses no mouse, or has a telephone
+
+@pytest.mark.parametrize('color_scheme', ['light', 'dark'])
+@pytest.mark.parametrize('width', [1280, 390])
+def test_nothing_keeps_people_out(visit, made, width, color_scheme):
+    page = visit(made, width, color_scheme)
+
+    def problems():
+        found = Axe().run(page).response['violations']
+        return [(problem['id'], [node['html'] for node in problem['nodes']][:3]) for problem in found]
+
+    assert problems() == []
+    assert page.evaluate('document.documentElement.scrollWidth') <= width
+    tile(page, 'cluster 0', 0).click()
+    card(page, 'cluster 1').get_by_role('button', name='None').click()
+    if width == 390:
+        press(page, '?')
+    assert problems() == []
+    press(page, 'm')
+    assert problems() == []
+    assert page.evaluate('document.documentElement.scrollWidth') <= width
+
+
+def test_by_touch(browser, made):
+    context = browser.new_context(viewport={'width': 390, 'height': 844}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto(made.as_uri())
+    assert focused(page) == ['', None] # or a keyboard would cover half of the screen
+    tile(page, 'cluster 0', 0).tap()
+    tile(page, 'cluster 0', 1).tap()
+    card(page, 'cluster 1').get_by_role('button', name='Move the selected').tap()
+    assert sizes(page) == [38, 32, 20, 10]
+    page.get_by_role('button', name='Undo').tap()
+    assert sizes(page) == [40, 30, 20, 10]
+    boxes = page.locator('button:visible').evaluate_all('all => all.map(each => each.getBoundingClientRect().height)')
+    assert min(boxes) >= 24
+    context.close()
+
+
+# Many images
+
+class Person:
+    "Somebody who knows what each image shows, reads what the page says and counts the keys."
+
+    def __init__(self, page, labels):
+        self.page, self.labels, self.keys = page, labels, 0
+
+    def press(self, *keys):
+        for key in keys:
+            self.page.keyboard.press(key)
+            self.keys += 1
+
+    def type(self, text):
+        self.page.keyboard.type(text)
+        self.keys += len(text)
+
+    def images(self):
+        "The digests in each cluster."
+        return self.page.evaluate('''() => Object.fromEntries(current().order.map(id =>
+            [id, Array.from(current().clusters.get(id).members, image => +run.digests[image])]))''')
+
+    def looks_like(self, cluster):
+        "The digit of most of its images."
+        return int(np.bincount(self.labels[self.images()[str(cluster)]]).argmax())
+
+    def right(self):
+        "The share of all images that are named right."
+        named = self.page.evaluate('current().order.map(id => [id, current().clusters.get(id).name])')
+        images = self.images()
+        return sum((self.labels[images[str(id)]].astype(str) == name).sum() for id, name in named) / len(self.labels)
+
+
+@pytest.fixture(scope='module')
+def mnist_parts():
+    "The 10,000 test images clustered without labels: the components of their map, and its tree."
+    from mnist_clustering.shapes import DistortionMap
+
+    images = load_mnist()[1].images
+    model = DistortionMap().fit(images)
+    clusters = model.component_labels_
+    centers = np.array([model.embedding_[clusters == cluster].mean(axis=0) for cluster in range(clusters.max() + 1)])
+    nearest, second = np.sort(cdist(model.embedding_, centers), axis=1)[:, :2].T
+    pairs = [(a, b, float(1 / model.ratios_[a, b])) for a, b in np.argwhere(model.ratios_ < 1.8).tolist() if a != b]
+    order, heights = tree_order(Ward(2).fit(model.embedding_).linkage_)
+    return {'images': images, 'clusters': clusters, 'names': None, 'digests': np.arange(10_000).astype(str),
+            'confidence': 1 - nearest / second, 'cluster_names': {}, 'order': order, 'heights': heights,
+            'suggestions': sorted(pairs, key=lambda pair: -pair[2]), 'title': '10,000 digits'}
+
+
+def tree_order(linkage):
+    "The leaves from left to right, and the height at which neighbours part."
+    n = len(linkage) + 1
+    leaves = {i: [i] for i in range(n)}
+    gaps = {i: [] for i in range(n)}
+    for i, (a, b, height, _) in enumerate(linkage):
+        leaves[n + i] = leaves.pop(int(a)) + leaves.pop(int(b))
+        gaps[n + i] = [*gaps.pop(int(a)), height, *gaps.pop(int(b))]
+    return np.array(leaves[2 * n - 2]), np.array(gaps[2 * n - 2])
+
+
+def test_ten_thousand_digits_are_named_by_the_keyboard(visit, tmp_path, mnist_parts):
+    write_review(tmp_path / 'mnist.html', **mnist_parts)
+    page = visit(tmp_path / 'mnist.html')
+    labels = load_mnist()[1].labels
+    person = Person(page, labels)
+    while page.evaluate('openSuggestions(current()).length'):
+        a, b, _ = page.evaluate('openSuggestions(current())[0]')
+        person.press('y' if person.looks_like(a) == person.looks_like(b) else 'n')
+    given = 0
+    while focused(page)[0] == 'name':
+        person.type(str(person.looks_like(focused(page)[1])))
+        person.press('Enter')
+        given += 1
+    first = person.right()
+    while person.right() < .99: # strangers among those in doubt, which are shown first, go where they belong
+        page.evaluate('scrollTo(0, 0)')
+        cluster, place, label = stranger(person)
+        page.evaluate('([id, place]) => { active.set(id, place); focusOn(id, "tiles") }', [cluster, place])
+        person.keys += place + 1 # with the arrows
+        person.press(' ', 'm')
+        person.type(str(label))
+        person.press('Enter')
+    print(f'{given} names, {person.keys} keys; {first:.4f} right after the names, {person.right():.4f} at the end')
+    assert given <= 16 and person.right() >= .99 and person.keys < 400
+    corrections = saved(page, tmp_path)
+    clusters, cluster_names, _ = apply_corrections(corrections, mnist_parts['clusters'], mnist_parts['digests'])
+    named = pd.Series(clusters).map(cluster_names)
+    assert (named == labels.astype(str)).mean() == pytest.approx(person.right())
+
+
+def stranger(person):
+    "The first image among those shown of a cluster that shows something else than the cluster."
+    shown = person.page.evaluate('laid.places.map(({id, shown}) => [id, shown * sizes.columns])')
+    images = person.images()
+    for cluster, n in shown:
+        labels = person.labels[images[str(cluster)][:n]]
+        wrong = np.flatnonzero(labels != person.looks_like(cluster))
+        if len(wrong):
+            return cluster, int(wrong[0]), int(labels[wrong[0]])
+    raise AssertionError('no stranger is shown')
+
+
+def synthetic(path, n, k):
+    rng = np.random.default_rng(0)
+    digits = load_mnist()[0].images
+    write_review(
+        path, digits[np.arange(n) % len(digits)], rng.integers(0, k, n), names=[f'{i}.png' for i in range(n)],
+        digests=[f'{i:032x}' for i in range(n)], confidence=rng.random(n), cluster_names={},
+        suggestions=[(i, i + 1, .5) for i in range(9)], order=rng.permutation(n), heights=rng.random(n - 1),
+        title='Many')
+
+
+@pytest.mark.parametrize('n, k, width', [(100_000, 300, 1280), (100_000, 3, 1280), (10_000, 20, 390)])
+def test_only_what_is_seen_is_drawn(visit, tmp_path, n, k, width):
+    synthetic(tmp_path / 'many.html', n, k)
+    page = visit(tmp_path / 'many.html', width)
+    size = (tmp_path / 'many.html').stat().st_size
+    assert size < 250 * n
+    press(page, *'nnnnnnnnn', 'Escape', 'a') # one whole cluster is shown
+    page.evaluate('''() => {
+        window.most = 0
+        window.longest = 0
+        new PerformanceObserver(list => {
+            for (const entry of list.getEntries()) longest = Math.max(longest, entry.duration)
+        }).observe({type: 'longtask'})
+    }''')
+    for step in range(60):
+        page.evaluate('step => scrollBy(0, step < 40 ? 700 : board.offsetHeight / 20)', step)
+        page.evaluate('''() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => {
+            most = Math.max(most, document.querySelectorAll('*').length)
+            done()
+        })))''')
+        assert page.evaluate('''() => {
+            const seen = document.elementFromPoint(innerWidth / 3, innerHeight - 100)
+            return seen.closest('#clusters') != null
+        }''')
+    print(f'{n:,} images: {size / 1e6:.0f} MB, {page.evaluate("most")} elements, {page.evaluate("longest")} ms')
+    assert page.evaluate('most') < 2500
+    press(page, 'PageDown')
+    page.keyboard.type('name')
+    tile = page.locator('.tiles .picture').first
+    tile.click()
+    page.locator('.here:visible').first.click()
+    press(page, 'Control+z')
+    assert sum(sizes(page)) == n
+
+
+# Corrections
+
+def random_case(seed):
+    "Clusters of 300 images, corrections of them, and a new clustering of most of them and of others."
+    rng = np.random.default_rng(seed)
+    old = rng.integers(0, 8, 300)
+    new = np.where(rng.random(400) < .8, [*old, *rng.integers(0, 8, 100)], rng.integers(-1, 12, 400))
+    digests = np.array([f'd{i}' for i in range(400)])
+    moved = rng.choice(300, 20, replace=False)
+    old[moved] = rng.integers(0, 5, 20)
+    old[rng.random(300) < .3] %= 6
+    told = [{'name': [None, 'a', 'b', 'b', None][i], 'none': i == 4, 'members': digests[:300][old == i].tolist()}
+            for i in range(5)]
+    told.append({'name': 'gone', 'none': False, 'members': ['g1', 'g2']})
+    kept = np.sort(rng.permutation(400)[:370])
+    return Corrections(told, [*digests[moved].tolist(), 'g1']), new[kept], digests[kept]
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_page_and_python_have_one_rule(visit, tmp_path, seed):
+    corrections, clusters, digests = random_case(seed)
+    n = len(clusters)
+    numbers = np.unique(clusters)
+    path = write(tmp_path / 'new.html', (n,), clusters=clusters, digests=digests, suggestions=[
+        (a, b, .5) for a, b in pairwise(numbers.tolist())])
+    file = tmp_path / 'corrections.json'
+    file.write_text(json.dumps({'format': 1, 'clusters': corrections.clusters, 'moved': corrections.moved}))
+    page = visit(path)
+    page.locator('#file').set_input_files(file)
+    page.get_by_text('opened from a file. 1 cluster of it have no image here').wait_for()
+    found = page.evaluate('''() => current().order.map(id => {
+        const {title, name, none, members} = current().clusters.get(id)
+        return [title, none ? null : name, Array.from(members, image => run.digests[image])]
+    })''')
+    honoured, cluster_names, unhonoured = apply_corrections(corrections, clusters, digests)
+    wanted = {}
+    for cluster, digest in zip(honoured.tolist(), digests.tolist()):
+        wanted.setdefault(cluster, set()).add(digest)
+    assert sorted((name or '', sorted(members)) for _, name, members in found) == sorted(
+        (cluster_names.get(cluster, ''), sorted(members)) for cluster, members in wanted.items())
+    absent = {digest for told in corrections.clusters for digest in told['members']} - set(digests.tolist())
+    assert len(unhonoured) == len(absent) + 1 and unhonoured['what'].str.contains('gone').sum() == 3
+    again = saved(page, tmp_path, 'again.json')
+    as_sets = [sorted((told['name'] or '', told['none'], sorted({*told['members']} - {*digests})) for told in each)
+               for each in (again.clusters, corrections.clusters)]
+    assert as_sets[0] == as_sets[1] # what is not here is not forgotten
+    assert sorted(again.moved) == sorted(corrections.moved)
+
+
+def test_a_page_of_corrected_clusters_saves_them_again(visit, tmp_path):
+    corrections, clusters, digests = random_case(7)
+    honoured, cluster_names, _ = apply_corrections(corrections, clusters, digests)
+    path = write(tmp_path / 'next.html', (len(clusters),), clusters=honoured, digests=digests, suggestions=[],
+                 cluster_names=cluster_names, corrections=corrections)
+    again = saved(visit(path), tmp_path)
+    for told in corrections.clusters:
+        matching = [other for other in again.clusters if {*told['members']} <= {*other['members']}]
+        assert [(other['name'], other['none']) for other in matching] == [(told['name'], told['none'])]
+    assert sorted(again.moved) == sorted(corrections.moved)
+    twice = apply_corrections(again, honoured, digests)
+    assert twice[0].tolist() == honoured.tolist() and twice[1] == cluster_names
+
+
+def test_noise_is_no_cluster_to_join():
+    corrections = Corrections([{'name': 'a', 'none': False, 'members': ['x', 'y']}], [])
+    clusters, cluster_names, _ = apply_corrections(corrections, [-1, -1, -1, 4], ['x', 'y', 'z', 'w'])
+    assert clusters.tolist() == [5, 5, -1, 4] and cluster_names == {5: 'a'}
+
+
+def test_an_image_in_two_corrected_clusters_is_listed():
+    told = [{'name': name, 'none': False, 'members': members} for name, members in (('a', ['x', 'y']), ('b', ['x', 'z']))]
+    clusters, cluster_names, unhonoured = apply_corrections(Corrections(told, []), [0, 0, 1], ['x', 'y', 'z'])
+    assert clusters.tolist() == [0, 0, 1] and cluster_names == {0: 'a', 1: 'b'}
+    assert unhonoured.values.tolist() == [['image x of the cluster named b', 'it is also in the cluster named a, and stays there']]
+
+
+def test_a_cluster_without_a_majority_stays_alone():
+    told = [{'name': name, 'none': False, 'members': [name]} for name in 'ab']
+    clusters, _, _ = apply_corrections(Corrections(told, []), [3, 3, 3, 3], ['a', 'b', 'c', 'd'])
+    assert clusters[2] == clusters[3] == 3 and len({*clusters.tolist()}) == 3
+
+
+def test_nothing_to_correct():
+    clusters, cluster_names, unhonoured = apply_corrections(Corrections([], []), [2, -1], ['a', 'b'])
+    assert clusters.tolist() == [2, -1] and cluster_names == {} and len(unhonoured) == 0
+    assert len(apply_corrections(Corrections([], []), [], [])[0]) == 0
+
+
+# Folders
+
+@pytest.mark.parametrize('name, folder', [
+    ('seven', 'seven'), (7, '7'), ('a/b', 'a_b'), ('..', '_'), ('.hidden', '_hidden'), ('', '_'), (' ', '_'),
+    ('con', '_con'), ('NUL.txt', '_NUL.txt'), ('console', 'console'), ('end. ', 'end_'), ('a\nb\0', 'a_b_'),
+    ('\ud800', '_'), ('C:\\x', 'C__x'), ('e\u0301', 'é'), ('x' * 300, 'x' * 200), ('é' * 150, 'é' * 100),
+])
+def test_names_of_folders(name, folder):
+    assert folder_name(name) == folder
+
+
+def test_no_two_names_fall_together():
+    odd = ['A', 'a', 'ß', 'ss', 'a/b', 'a\\b', 'a_b', None, float('nan'), 'no name', 'no name (2)', 'é', 'E\u0301', '..', '.']
+    folders = folder_names(odd)
+    assert len({*folders.values()}) == len(folders) == len(odd) - 1
+    assert len({folder.casefold() for folder in folders.values()}) == len(folders)
+    assert folders['a_b'] == 'a_b' and folders['no name'] == 'no name' and folders[None] == 'no name (3)'
+    assert folder_names(['a', 'b'], folders=['A', 'b'], files=['B (2)']) == {'a': 'a (2)', 'b': 'b'}
+    assert folder_names(['b'], files=['B', 'b (2)']) == {'b': 'b (3)'}
+
+
+@pytest.fixture
+def scans(tmp_path):
+    "Three files, two of them with one name."
+    files = [tmp_path / 'one/scan.png', tmp_path / 'two/scan.png', tmp_path / 'two/SCAN.png']
+    for i, file in enumerate(files):
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(bytes([i]))
+    return files
+
+
+def content(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob('*') if path.is_file()}
+
+
+@pytest.mark.parametrize('how', ['link', 'copy'])
+def test_export(scans, tmp_path, how):
+    out = tmp_path / 'out'
+    dry = export_folders(out, scans, ['a', 'a', 'a'], how=how, dry_run=True)
+    assert not out.exists()
+    done = export_folders(str(out), [str(scan) for scan in scans], ['a', 'a', 'a'], how=how)
+    assert done.to_dict() == dry.to_dict() and done['done'].tolist() == [how] * 3
+    expected = {'a/scan.png': b'\0', 'a/scan (2).png': b'\1', 'a/SCAN (3).png': b'\2'}
+    assert content(out) == expected
+    assert all(path.is_symlink() == (how == 'link') for path in out.glob('*/*'))
+    assert export_folders(out, scans, ['a', 'a', 'a'], how=how)['done'].tolist() == ['already there'] * 3
+    assert content(out) == expected
+    assert content(tmp_path / 'two') == {'scan.png': b'\1', 'SCAN.png': b'\2'}
+
+
+@pytest.mark.parametrize('how', ['link', 'copy'])
+def test_export_replaces_nothing(scans, tmp_path, how):
+    out = tmp_path / 'out'
+    (out / 'a').mkdir(parents=True)
+    (out / 'a/scan.png').write_bytes(b'mine')
+    (out / 'a/SCAN (2).png').symlink_to('nowhere')
+    (out / 'b').write_bytes(b'a file')
+    export_folders(out, scans, ['a', 'b', None], how=how)
+    assert content(out) == {'a/scan.png': b'mine', 'a/scan (3).png': b'\0', 'b': b'a file', 'b (2)/scan.png': b'\1',
+                            'no name/SCAN.png': b'\2'}
+    assert (out / 'a/SCAN (2).png').readlink().name == 'nowhere'
+
+
+def test_export_tells_what_has_vanished(scans, tmp_path):
+    scans[1].unlink()
+    done = export_folders(tmp_path / 'out', [*scans, scans[0]], [1, 1, 2, 1])
+    assert done['done'].tolist() == ['link', 'missing', 'link', 'already there'] # two pages of one file are one file
+    assert done['target'].isna().tolist() == [False, True, False, False]
+
+
+def test_a_copy_that_is_stopped_leaves_no_part(scans, tmp_path, monkeypatch):
+    def stop(source, copy):
+        copy.write(b'half')
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr('shutil.copyfileobj', stop)
+    with pytest.raises(KeyboardInterrupt):
+        export_folders(tmp_path / 'out', scans, ['a'] * 3, how='copy')
+    assert content(tmp_path / 'out') == {}
+
+
+def test_many_files_of_one_name(tmp_path):
+    "Each in a folder of its own, as a camera leaves them; looking for a free number must not take a number of looks."
+    files = [tmp_path / f'in/{i}/image.png' for i in range(1500)]
+    for i, file in enumerate(files):
+        file.parent.mkdir(parents=True)
+        file.write_bytes(i.to_bytes(2))
+    export_folders(tmp_path / 'out', files, ['a'] * 1500)
+    again = export_folders(tmp_path / 'out', files, ['a'] * 1500)
+    assert (again['done'] == 'already there').all() and len(content(tmp_path / 'out')) == 1500
