@@ -163,7 +163,7 @@ main { flex: 1; min-width: 0 }
 #suggestion.later :is(.pair, #same, #different) { display: none }
 #clusters { position: relative }
 .card { position: absolute; left: 0; right: 0; background: var(--box); border-radius: 8px; padding: 6px 8px }
-.card.none { opacity: .75; border: 1px dashed var(--dim) }
+.card.none { outline: 2px dashed var(--dim); outline-offset: -2px }
 .card.target { outline: 3px solid var(--accent) }
 .head { display: grid; grid-template-columns: auto minmax(6rem, 15rem) minmax(8rem, 1fr) auto; gap: 2px 10px }
 .head { align-items: center; padding-bottom: 6px }
@@ -1150,7 +1150,6 @@ function turnPage(event) { // to the same part of the next cluster
 }
 
 document.addEventListener('keydown', event => {
-  if (part('chooser').open) return
   const command = event.ctrlKey || event.metaKey
   const key = event.key.length == 1 ? event.key.toLowerCase() : event.key
   const typing = event.target.tagName == 'INPUT'
@@ -1182,6 +1181,7 @@ function keyAnywhere(event, key) { // outside the fields for names
 }
 
 part('filter').addEventListener('input', showChoices)
+part('chooser').addEventListener('keydown', event => event.stopPropagation())
 part('filter').addEventListener('keydown', event => {
   const by = {ArrowDown: 1, ArrowUp: -1}[event.key]
   if (by) markChoice(chosen + by)

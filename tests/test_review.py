@@ -247,7 +247,7 @@ def test_none_of_these(page):
 
 def all_the_work(page):
     "Each kind of step once, and the name of a file as the last."
-    press(page, 'y', 'n', 'ArrowDown', ' ', 'c')
+    press(page, 'y', 'n', 'n', 'ArrowDown', ' ', 'c')
     page.keyboard.type('strange')
     press(page, 'Enter')
     page.keyboard.type('<b>two</b>')
