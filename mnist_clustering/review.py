@@ -43,6 +43,7 @@ to the next. At the end, save <b>corrections.json</b>.</p></header>
 <div class="bar" role="region" aria-label="Progress and commands">
 <b id="left"></b> <progress id="meter" max="1" aria-label="share of the images that is named"></progress>
 <span id="share"></span>
+<div id="said" role="status"></div>
 <span class="buttons">
 <button type="button" id="undo" aria-keyshortcuts="Control+Z">Undo</button>
 <button type="button" id="redo" aria-keyshortcuts="Control+Shift+Z">Redo</button>
@@ -53,10 +54,9 @@ to the next. At the end, save <b>corrections.json</b>.</p></header>
 </span></div>
 <p class="warning" id="unkept" role="alert" hidden>This browser does not keep your work:
 save corrections.json before you close the page.</p>
-<div id="said" role="status"></div>
 <div class="columns">
 <main>
-<section id="suggestion" aria-labelledby="question" hidden>
+<section id="suggestion" aria-labelledby="question" tabindex="-1" hidden>
 <h2 id="question"></h2>
 <div class="pair" id="pair"></div>
 <div class="buttons"><button type="button" id="same" class="main" aria-keyshortcuts="y">Same: merge
@@ -136,6 +136,7 @@ input { border: 1px solid #767676; border-radius: 6px; background: var(--ground)
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 1px }
 kbd { font: .85em ui-monospace, monospace; border: 1px solid var(--line); border-radius: 4px; padding: 0 .3em }
 button kbd { border-color: currentcolor; margin-left: .3em; opacity: .8 }
+button[aria-pressed=true] { background: var(--text); color: var(--ground) }
 h1 { font-size: 1.4rem; margin: 0 }
 h2 { font-size: 1rem; margin: 0 }
 .top { padding: .8rem 1rem .4rem }
@@ -144,9 +145,9 @@ h2 { font-size: 1rem; margin: 0 }
 .bar { display: flex; flex-wrap: wrap; gap: .4rem .6rem; align-items: center; padding: .4rem 1rem }
 .bar progress { accent-color: var(--accent); width: 8rem; height: .8rem }
 .bar .buttons { display: flex; gap: .4rem; margin-left: auto; flex-wrap: wrap }
-#said { min-height: 1.4em; color: var(--dim); padding: .2rem 1rem 0 }
+#said { flex: 1 1 14rem; min-height: 1.4em; color: var(--dim); line-height: 1.2 }
 .warning { color: var(--mark); padding: .2rem 1rem; margin: 0 }
-.columns { display: flex; align-items: flex-start; gap: 1rem; padding: .3rem 1rem 6rem }
+.columns { display: flex; align-items: flex-start; gap: 1rem; padding: .7rem 1rem 6rem }
 main { flex: 1; min-width: 0 }
 #help { width: 17rem; flex: none; position: sticky; top: 4rem; background: var(--box); border-radius: 8px }
 #help { padding: .7rem; max-height: calc(100vh - 5rem); overflow: auto; font-size: .9rem }
@@ -203,8 +204,9 @@ dialog [role=option] span { overflow: hidden; text-overflow: ellipsis; white-spa
   .head .typical { grid-row: span 2 }
   .head .buttons { grid-column: 1 / -1; padding-top: 4px }
   .head .buttons button { flex: 1; padding: .25rem .2rem }
-  .head kbd, .bar kbd, #selection kbd, #suggestion kbd { display: none }
-  .bar { padding: .4rem .6rem }
+  .head kbd, .bar kbd, #selection kbd, #suggestion kbd, dialog kbd { display: none }
+  .top, .bar { padding: .4rem .6rem }
+  #said { flex-basis: 100%; order: 4 }
   .bar progress { width: 100%; order: 2 }
   .bar .buttons { margin-left: 0; order: 3; width: 100% }
   .bar .buttons > * { flex: 1; padding: .25rem .1rem; text-align: center }
@@ -514,7 +516,9 @@ function travel(by) {
   show()
   const {cluster, into, to} = steps[step]
   const id = cluster ?? into ?? to
-  if (document.activeElement == document.body && current().clusters.has(id)) focusOn(id, 'tiles')
+  if (!current().clusters.has(id)) return
+  reveal(id)
+  if (document.activeElement == document.body) focusOn(id, 'tiles')
 }
 
 function keep() {
@@ -721,14 +725,16 @@ function fillHead(card, cluster, {shown, rows}) {
   find('here').hidden = !away
   label(find('here'), `Move ${selected.size.toLocaleString('en')} here`)
   find('here').setAttribute('aria-label', `Move the selected images to ${words}`)
+  for (const kind of ['split', 'merge']) find(kind).hidden = away // which makes room
   label(find('split'), 'Split', 's')
   find('split').disabled = members.length < 2
   find('split').setAttribute('aria-label', `Split ${words}`)
   label(find('merge'), 'Merge', 'g')
   find('merge').disabled = current().order.length < 2
   find('merge').setAttribute('aria-label', `Merge ${words} with another cluster`)
-  label(find('mark'), none ? 'Not none' : 'None', '0')
-  find('mark').setAttribute('aria-label', none ? `No longer none: ${words}` : `None of these: ${words}`)
+  label(find('mark'), 'None', '0')
+  find('mark').setAttribute('aria-label', `None of these: ${title}`)
+  find('mark').setAttribute('aria-pressed', none)
   const few = rows <= shown && !whole.has(id)
   label(find('all'), whole.has(id) ? 'Fewer' : 'All', 'a')
   find('all').setAttribute('aria-label', `${whole.has(id) ? 'Fewer' : 'All'} images of ${words}`)
@@ -811,7 +817,7 @@ let changes = 0 // counts what can change the heads of all cards
 function showSelection() {
   changes += 1
   part('selection').hidden = !selected.size
-  part('chosen').textContent = `${count(selected.size, 'image')} selected`
+  part('chosen').textContent = `${selected.size.toLocaleString('en')} selected`
 }
 
 let later = false // are the suggestions put off?
@@ -845,18 +851,18 @@ ACTS = r'''
 // What a person does: the same acts for the mouse, the finger and the keyboard.
 const inCluster = id => current().clusters.get(id)
 
-function focusOn(id, kind) { // a part of a cluster's card: its name or its images; brought into the window if need be
+function reveal(id) { // bring a cluster into the window if it is not there
   const place = laid.places.find(each => each.id == id)
-  if (!place) return
   const bar = document.querySelector('.bar').offsetHeight
-  const start = board.getBoundingClientRect().top + scrollY
-  const seenFrom = scrollY + bar
+  const start = board.getBoundingClientRect().top + scrollY + place.top
   const seen = Math.min(place.height, sizes.head + 2 * sizes.step)
-  const visible = start + place.top >= seenFrom && start + place.top + seen <= scrollY + innerHeight
-  if (!visible) {
-    scrollTo(0, start + place.top - bar - 8)
-    draw()
-  }
+  if (start >= scrollY + bar && start + seen <= scrollY + innerHeight) return
+  scrollTo(0, start - bar - 8)
+  draw()
+}
+
+function focusOn(id, kind) { // a part of a cluster's card: its name or its images
+  reveal(id)
   cards.get(id).querySelector(`.${kind}`).focus({preventScroll: true})
 }
 
@@ -932,7 +938,7 @@ function answer(same) { // to the suggestion that is shown
   const [[a, b]] = open
   if (same) merge(b, a)
   else perform({kind: 'dismiss', pair: [a, b]})
-  if (openSuggestions(current()).length) part('same').focus({preventScroll: true})
+  if (openSuggestions(current()).length) part('suggestion').focus({preventScroll: true})
   else goOn(null)
 }
 
@@ -940,7 +946,7 @@ function putOff() { // the suggestions, or shows them again
   later = !later
   show()
   if (later) goOn(null)
-  else part('same').focus({preventScroll: true})
+  else part('suggestion').focus({preventScroll: true})
 }
 
 function select(image, range) { // with a range: all from the last selected one to this one, if they are in one cluster
@@ -1311,11 +1317,13 @@ addEventListener('beforeunload', event => {
 const found = restore()
 part('help').hidden = innerWidth < 1100
 part('asked').setAttribute('aria-expanded', innerWidth >= 1100)
-if (current().order.length) measure()
+measure()
 show()
-if (found) say(`${count(found, 'step')} of your last visit restored.`)
-if (matchMedia('(pointer: fine)').matches) {
-  if (!part('suggestion').hidden) part('same').focus({preventScroll: true})
+const byMouse = matchMedia('(pointer: fine)').matches
+const hint = byMouse ? 'Click images to select them, drag them to move them.' : 'Tap images to select them.'
+say(found ? `${count(found, 'step')} of your last visit restored.` : hint)
+if (byMouse) { // a finger would be met by a keyboard over half of the screen
+  if (!part('suggestion').hidden) part('suggestion').focus({preventScroll: true})
   else goOn(null)
 }
 '''
