@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-NAMES = ['1', '7', '0', '6', '2', '3']
+NAMES = ['1', '7', '9', '8', '4', '3']
 
 with sync_playwright() as playwright:
     browser = playwright.chromium.launch(executable_path=shutil.which('chromium'), args=['--no-sandbox'])

@@ -124,6 +124,7 @@ STYLE = '''
 }
 * { box-sizing: border-box }
 [hidden] { display: none !important }
+body { overflow-wrap: anywhere }
 body { font: 16px/1.4 system-ui, sans-serif; margin: 0; color: var(--text); background: var(--ground) }
 button, input, dialog { font: inherit; color: inherit }
 button, .button { border: 1px solid var(--line); border-radius: 6px; background: var(--ground); padding: .25rem .7rem }
@@ -157,6 +158,7 @@ main { flex: 1; min-width: 0 }
 #suggestion { border: 2px solid var(--accent); border-radius: 8px; padding: .6rem; margin-bottom: .7rem }
 #suggestion .pair { display: flex; gap: 1rem; flex-wrap: wrap; margin: .4rem 0 }
 #suggestion figure { margin: 0; flex: 1 1 13rem; min-width: 0 }
+#suggestion figcaption { max-height: 2.8em; overflow: hidden }
 #suggestion .wall { height: var(--step); overflow: hidden }
 #suggestion .wall > * { float: left; margin-right: 4px }
 #suggestion .buttons { display: flex; gap: .5rem; flex-wrap: wrap }
@@ -829,8 +831,9 @@ function showSuggestion() {
   part('suggestion').classList.toggle('later', later)
   part('later').textContent = later ? 'Show' : 'Later'
   if (!open.length) return
-  part('question').textContent = `Do these two show the same? ${count(open.length, 'pair')} left`
-  const [[a, b]] = open
+  const [[a, b, closeness]] = open
+  const alike = `They are ${Math.round(100 * closeness)} % alike`
+  part('question').textContent = `Do these two show the same? ${alike}, ${count(open.length, 'pair')} left.`
   const figures = [a, b].map(id => {
     const cluster = state.clusters.get(id)
     const wall = element('div', {className: 'wall', role: 'img', 'aria-label': `images of ${called(cluster)}`})
@@ -940,6 +943,14 @@ function answer(same) { // to the suggestion that is shown
   else perform({kind: 'dismiss', pair: [a, b]})
   if (openSuggestions(current()).length) part('suggestion').focus({preventScroll: true})
   else goOn(null)
+}
+
+function answerIfSeen(same) { // a key means nothing while the question is out of sight: it brings the question there
+  const {bottom} = part('suggestion').getBoundingClientRect()
+  if (bottom > document.querySelector('.bar').getBoundingClientRect().bottom) return answer(same)
+  if (part('suggestion').hidden) return
+  part('suggestion').scrollIntoView({block: 'center'})
+  part('suggestion').focus({preventScroll: true})
 }
 
 function putOff() { // the suggestions, or shows them again
@@ -1175,8 +1186,8 @@ document.addEventListener('keydown', event => {
 function keyAnywhere(event, key) { // outside the fields for names
   const id = onCard(event)
   const does = {
-    'y': () => answer(true), 'n': () => answer(false), 'm': askWhereTo, 'c': moveToNew, 'o': () => part('file').click(),
-    '?': toggleHelp, 'Escape': clearSelection, 'u': () => goOn(id ?? null),
+    'y': () => answerIfSeen(true), 'n': () => answerIfSeen(false), 'm': askWhereTo, 'c': moveToNew,
+    'o': () => part('file').click(), '?': toggleHelp, 'Escape': clearSelection, 'u': () => goOn(id ?? null),
   }
   const doesOnCard = {'s': () => split(id), '0': () => mark(id), 'g': () => askMergeWith(id), 'a': () => toggleAll(id),
     'h': () => selected.size && move(id)}
@@ -1328,7 +1339,7 @@ if (byMouse) { // a finger would be met by a keyboard over half of the screen
 }
 '''
 
-# %% ../nbs/11_review.ipynb #91ecaeaa
+# %% ../nbs/11_review.ipynb #c0efb893
 FORMAT = 1
 
 @dataclass(frozen=True, repr=False)
@@ -1355,7 +1366,7 @@ class Corrections:
     def __repr__(self):
         return f'Corrections(clusters: {len(self.clusters):,}, moved images: {len(self.moved):,})'
 
-# %% ../nbs/11_review.ipynb #1ef6243b
+# %% ../nbs/11_review.ipynb #57ebf4d6
 def read_corrections(
     file: Path | str # as the review page saved it
 ) -> Corrections: # of which nothing is applied yet
@@ -1385,7 +1396,7 @@ def _are_corrections(saved):
             return False
     return True
 
-# %% ../nbs/11_review.ipynb #c45b1e97
+# %% ../nbs/11_review.ipynb #c6d30c60
 def apply_corrections(
     corrections: Corrections, # from read_corrections
     clusters: np.ndarray, # (n,) the new cluster of each image; -1 is noise
@@ -1451,7 +1462,7 @@ def _join(corrections, clusters, digests, entry):
     total = votes.groupby('cluster').sum()
     return {cluster: (chosen, n) for (cluster, chosen), n in votes.items() if 2 * n > total[cluster]}
 
-# %% ../nbs/11_review.ipynb #cb2acb1b
+# %% ../nbs/11_review.ipynb #5317b1af
 MOST = 100_000 # images in one page
 
 def write_review(
@@ -1544,7 +1555,7 @@ def _carried(digests, corrections):
     return {'moved': [i for i, digest in enumerate(digests.tolist()) if digest in moved],
             'moved_absent': [digest for digest in corrections.moved if digest not in present], 'lost': lost}
 
-# %% ../nbs/11_review.ipynb #8b0016b4
+# %% ../nbs/11_review.ipynb #b5108e3c
 _DEVICES = {'con', 'prn', 'aux', 'nul', *(f'{port}{i}' for port in ('com', 'lpt') for i in '123456789¹²³')}
 NO_NAME = 'no name' # the folder for images without a name
 
@@ -1581,7 +1592,7 @@ def folder_names(
         used[_same_to_some_disk(chosen[name])] = chosen[name]
     return chosen
 
-# %% ../nbs/11_review.ipynb #85c432b0
+# %% ../nbs/11_review.ipynb #80601af7
 def export_folders(
     folder: Path | str, # made if it isn't there
     files: list, # (n,) paths of the images

@@ -106,7 +106,7 @@ def focused(page):
 def test_the_first_screen_says_what_to_do(page):
     assert page.get_by_text('Type what it shows, press Enter').is_visible()
     assert page.get_by_text('4 names left').is_visible() and page.get_by_text('0 % of 100 images named').is_visible()
-    assert page.get_by_text('Do these two show the same? 3 pairs left').is_visible()
+    assert page.get_by_text('Do these two show the same? They are 90 % alike, 3 pairs left.').is_visible()
     assert page.get_by_role('complementary', name='Keys').is_visible()
     assert sizes(page) == [40, 30, 20, 10]
     first = card(page, 'cluster 0').locator('.picture[role=option]').first
@@ -358,6 +358,26 @@ def test_names_hold_anything(visit, tmp_path):
     page.evaluate("perform({kind: 'name', cluster: 3, name: 'half \\ud800'})")
     corrections = saved(page, tmp_path)
     assert {told['name'] for told in corrections.clusters} == {ODD[1], 'half \ud800'}
+
+
+def test_long_names_do_not_widen_the_page(visit, tmp_path):
+    long = 'x' * 300
+    path = write(tmp_path / 'long.html', names=[long] * 100, title=long, cluster_names=dict.fromkeys(range(4), long))
+    page = visit(path, 390)
+    page.evaluate('scrollTo(0, 600)')
+    page.get_by_role('button', name='None').first.click()
+    tile(page, 'cluster 1', 0).click()
+    press(page, 'm')
+    assert page.evaluate('document.documentElement.scrollWidth') <= 390
+
+
+def test_a_question_out_of_sight_is_not_answered(page):
+    page.set_viewport_size({'width': 1280, 'height': 350})
+    page.evaluate('scrollTo(0, document.body.scrollHeight)')
+    press(page, 'y')
+    assert page.evaluate('at') == 0 and focused(page) == ['suggestion', None]
+    press(page, 'y')
+    assert page.evaluate('at') == 1
 
 
 def test_copies_share_their_fate(visit, tmp_path):
