@@ -705,7 +705,8 @@ function makeCard(id) {
   return card
 }
 
-function label(button, words, key) {
+function label(button, words, key) { // a button that is just pressed must not be filled anew
+  if (button.textContent == words + (key ?? '')) return
   button.replaceChildren(words, ...(key ? [element('kbd', {'aria-hidden': 'true'}, key)] : []))
 }
 
@@ -764,8 +765,8 @@ function fillCard(card, {id, top, height, shown, rows}, from, to) {
   const cluster = current().clusters.get(id)
   const {columns, step} = sizes
   const look = [shown, columns, whole.has(id)].join()
-  const same = card.seen == cluster && card.look == look
-  const stale = !same || card.changes != changes // its head, and what is selected
+  const same = card.seen?.members == cluster.members && card.look == look
+  const stale = !same || card.seen != cluster || card.changes != changes // its head, and what is selected
   if (stale) fillHead(card, cluster, {shown, rows})
   const box = card.querySelector('.tiles')
   if (!same) {
@@ -892,6 +893,10 @@ function commitName(input) {
   if (name !== null && same.length) say(`${part('said').textContent} ${same[0].title} has this name too.`)
 }
 
+function commitTyped() { // what is in the field where the keyboard is
+  if (document.activeElement.className == 'name') commitName(document.activeElement)
+}
+
 function toggleAll(id) {
   if (whole.has(id)) whole.delete(id)
   else whole.add(id)
@@ -983,6 +988,7 @@ function clearSelection() {
 }
 
 function save() {
+  commitTyped()
   const text = JSON.stringify(corrections(current()), null, 1)
   const link = element('a', {download: 'corrections.json'})
   link.href = URL.createObjectURL(new Blob([text], {type: 'application/json'}))
@@ -1320,6 +1326,7 @@ addEventListener('storage', event => { // the same page is open twice
   say('Changed in another window.')
   show()
 })
+addEventListener('pagehide', commitTyped)
 addEventListener('beforeunload', event => {
   if (!kept && unsaved) event.preventDefault()
 })

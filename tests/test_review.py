@@ -141,6 +141,19 @@ def test_a_name_counts_also_when_the_field_is_left(page):
     page.locator('.name').first.fill('')
     press(page, 'Tab')
     assert names(page)[0] is None
+    page.locator('.name').first.fill('nought')
+    tile(page, 'cluster 0', 3).click() # which is not lost, though the card is drawn anew
+    assert names(page)[0] == 'nought' and page.get_by_text('1 selected').is_visible()
+    page.locator('.name').first.fill('zero')
+    card(page, 'cluster 0').locator('kbd', has_text='s').click()
+    assert shown(page)[:2] == [['cluster 0', 'zero', False, 27], ['cluster 4', None, False, 13]]
+    page.locator('.name').nth(1).fill('left open')
+    page.reload()
+    assert names(page)[:2] == ['zero', 'left open']
+    page.locator('.name').first.fill('saved')
+    with page.expect_download():
+        press(page, 'Control+s')
+    assert names(page)[0] == 'saved'
 
 
 def test_images_are_moved_by_clicks(page):
