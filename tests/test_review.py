@@ -459,6 +459,15 @@ class Person:
         self.page.keyboard.type(text)
         self.keys += len(text)
 
+    def go_to(self, cluster, place):
+        "The image at a place of a cluster, from wherever the keyboard is."
+        order = self.page.evaluate('current().order')
+        while focused(self.page) != ['tiles', cluster]:
+            here = focused(self.page)[1]
+            self.press('PageUp' if here is not None and order.index(here) > order.index(cluster) else 'PageDown')
+        down, right = divmod(place, self.page.evaluate('sizes.columns'))
+        self.press('Home', *['ArrowDown'] * down, *['ArrowRight'] * right)
+
     def images(self):
         "The digests in each cluster."
         return self.page.evaluate('''() => Object.fromEntries(current().order.map(id =>
@@ -518,10 +527,8 @@ def test_ten_thousand_digits_are_named_by_the_keyboard(visit, tmp_path, mnist_pa
         given += 1
     first = person.right()
     while person.right() < .99: # strangers among those in doubt, which are shown first, go where they belong
-        page.evaluate('scrollTo(0, 0)')
         cluster, place, label = stranger(person)
-        page.evaluate('([id, place]) => { active.set(id, place); focusOn(id, "tiles") }', [cluster, place])
-        person.keys += place + 1 # with the arrows
+        person.go_to(cluster, place)
         person.press(' ', 'm')
         person.type(str(label))
         person.press('Enter')
