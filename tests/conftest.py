@@ -22,7 +22,9 @@ BIN = Path(sys.executable).parent
 READERS_OWN = dict(os.environ)  # for what may use the reader's own cache
 
 
-LONGEST_FIRST = ['test_commands', 'test_package', 'test_tensorflow', 'test_site', 'test_lab', 'test_review', 'test_estimators']
+LONGEST_FIRST = [
+    'test_commands', 'test_package', 'test_tensorflow', 'test_site', 'test_lab', 'test_review', 'test_estimators'
+]
 
 
 def pytest_collection_modifyitems(items):
