@@ -832,9 +832,8 @@ function showSuggestion() {
   part('suggestion').classList.toggle('later', later)
   part('later').textContent = later ? 'Show' : 'Later'
   if (!open.length) return
-  const [[a, b, closeness]] = open
-  const alike = `They are ${Math.round(100 * closeness)} % alike`
-  part('question').textContent = `Do these two show the same? ${alike}, ${count(open.length, 'pair')} left.`
+  const [[a, b]] = open
+  part('question').textContent = `Do these two show the same? ${count(open.length, 'pair')} left`
   const figures = [a, b].map(id => {
     const cluster = state.clusters.get(id)
     const wall = element('div', {className: 'wall', role: 'img', 'aria-label': `images of ${called(cluster)}`})
