@@ -323,6 +323,7 @@ class Clusterer:
     caption: str = '' # of that picture
     finds_n_clusters: bool = False # True if it takes no number of clusters at all
     leaves_noise: bool = False # True if points may be in no cluster
+    reads_graph: bool = False # True if fit takes the graph of the neighbours, where it is known
     seeded: bool = False # True if a seed can change it
     marker: str = 'P' # on the board, as matplotlib calls it
     parameters: dict = field(default_factory=dict) # name -> Parameter: what a person may set

@@ -12,20 +12,19 @@ import warnings
 from contextlib import contextmanager
 from hashlib import blake2b
 from importlib.metadata import version
-from numbers import Integral
 
 import numpy as np
 from joblib import Parallel, delayed
 from scipy.sparse.csgraph import connected_components
 from sklearn import config_context
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
 from sklearn.metrics.cluster import contingency_matrix
 from sklearn.neighbors import kneighbors_graph
 from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
 from .data import as_pixels, as_rows
-from .distortion import FURTHEST, distortions, k_nearest, nn_descent, preprocess
+from .distortion import FURTHEST, DistortionNeighbors, distortions, k_nearest
 from .features import FEATURES, Features, Parameter
 from .store import cached, module_source, progress
 
@@ -148,8 +147,43 @@ def vote(
     "What the neighbours say, each with its weight."
     return np.einsum('mk,mkc->mc', vote_weights(distances), np.eye(labels.max() + 1)[labels[neighbors]])
 
+# %% ../nbs/08_shapes.ipynb #2edb7814
+class _MapOfNeighbors(DistortionNeighbors):
+    "What DistortionMap and DistortionFeatures share: neighbours, and maps of them."
+    def __init__(self, n_neighbors, warp, n_components, seed, fresh):
+        super().__init__(n_neighbors, warp, fresh)
+        self.n_components = n_components
+        self.seed = seed
+
+    def _check_parameters(self, n):
+        super()._check_parameters(n)
+        self._check('seed', 0, 2**30)
+        if not (isinstance(self.n_components, str) and self.n_components == 'auto'):
+            self._check('n_components', 1, np.inf)
+            if n < self.n_components + 2:
+                raise ValueError(f'at least {self.n_components + 2} images are needed for {self.n_components} '
+                                 f'dimensions, not {n}')
+
+    def _maps(self, n_maps):
+        "Maps of the same neighbours, each with a seed of its own."
+        n = len(self.neighbors_)
+        n_components = min(10, n - 2) if self.n_components == 'auto' else self.n_components
+        at_a_time = n_maps if n > 10_000 else 1 # for few images, a new process costs more than a map
+        processes = Parallel(at_a_time, return_as='generator', backend='loky', idle_worker_timeout=10)
+        layouts = processes(
+            delayed(umap_layout)(self.neighbors_, self.distances_, self.coarse_, n_components, 3 * self.seed + i)
+            for i in range(n_maps))
+        return list(progress(layouts, total=n_maps, desc='maps'))
+
+    def _cached(self, name, make, X):
+        "What make() gives, from the cache if it is there."
+        recipe = self._recipe(as_pixels(as_rows(X)))
+        recipe |= dict(n_components=self.n_components, seed=self.seed, umap=version('umap-learn'),
+                       shapes=module_source('mnist_clustering.shapes'))
+        return cached(name, make, self.fresh, **recipe)
+
 # %% ../nbs/08_shapes.ipynb #2243dbae
-class DistortionMap(ClusterMixin, BaseEstimator):
+class DistortionMap(ClusterMixin, _MapOfNeighbors):
     """Clusters of images, found without labels and without a number of clusters.
 
     Each image gets its nearest neighbours by distortion. Three maps of the neighbours are drawn. Where they fall apart
@@ -223,31 +257,15 @@ class DistortionMap(ClusterMixin, BaseEstimator):
     (5,)
     """
     def __init__(self, n_neighbors=10, warp=2, n_components=10, seed=0, fresh=False):
-        self.n_neighbors = n_neighbors
-        self.warp = warp
-        self.n_components = n_components
-        self.seed = seed
-        self.fresh = fresh
+        super().__init__(n_neighbors, warp, n_components, seed, fresh)
 
     def fit(self,
         X: np.ndarray, # (n, 28, 28), (n, 28, 28, 1) or (n, 784); integers 0 to 255 or floats 0 to 1
         y: None = None # not used, not even looked at
     ): # self
         "Find the clusters; ValueError as described above."
-        X = validate_data(self, as_rows(X))
-        self._check_parameters(len(X))
-        if not np.ptp(X, axis=0).any():
-            raise ValueError('all images are the same: there is nothing to tell apart')
-        pixels = as_pixels(X)
-        self.edge_maps_, self.coarse_, self.directions_ = preprocess(pixels)
-        recipe = dict(pixels=pixels, n_neighbors=self.n_neighbors, warp=self.warp,
-                      distortion=module_source('mnist_clustering.distortion'))
-        result = cached('neighbors', self._find_neighbors, self.fresh, **recipe)
-        self.neighbors_ = result['neighbors']
-        self.distances_ = result['distances']
-        recipe |= dict(n_components=self.n_components, seed=self.seed, umap=version('umap-learn'),
-                       shapes=module_source('mnist_clustering.shapes'))
-        result = cached('components', self._find_components, self.fresh, **recipe)
+        super().fit(X)
+        result = self._cached('components', self._find_components, X)
         self.embedding_ = result['embedding']
         self.component_labels_ = result['component_labels']
         self.ratios_ = result['ratios']
@@ -256,43 +274,6 @@ class DistortionMap(ClusterMixin, BaseEstimator):
         self.n_clusters_ = int(self.labels_.max()) + 1
         return self
 
-    def _check_parameters(self, n):
-        bounds = dict(n_neighbors=(1, np.inf), warp=(0, FURTHEST), n_components=(1, np.inf), seed=(0, 2**30))
-        for name, (low, high) in bounds.items():
-            value = getattr(self, name)
-            if not isinstance(value, Integral) or not low <= value <= high:
-                limits = f'of at least {low}' if high == np.inf else f'from {low} to {high:,}'
-                raise ValueError(f'{name} must be a whole number {limits}, not {value!r}')
-        minimum = max(self.n_neighbors, self.n_components) + 2
-        if n < minimum:
-            raise ValueError(f'at least {minimum} images are needed for {self.n_neighbors} neighbours and '
-                             f'{self.n_components} dimensions, not {n}')
-
-    def _find_neighbors(self):
-        neighbors, distances = nn_descent(self.edge_maps_, self.coarse_, self.n_neighbors, self.warp)
-        return dict(neighbors=neighbors, distances=distances)
-
-    def _find_components(self):
-        at_a_time = 3 if len(self.neighbors_) > 10_000 else 1 # for few images, a new process costs more than a map
-        processes = Parallel(at_a_time, return_as='generator', backend='loky', idle_worker_timeout=10)
-        layouts = processes(
-            delayed(umap_layout)(self.neighbors_, self.distances_, self.coarse_, self.n_components, 3 * self.seed + i)
-            for i in range(3))
-        maps = list(progress(layouts, total=3, desc='maps'))
-        components = shared_components([find_components(embedding) for embedding in maps])
-        ratios = containment(self.edge_maps_, self.coarse_, components, self.warp, self.seed)
-        return dict(embedding=maps[0], component_labels=components, ratios=ratios)
-
-    def query(self,
-        X: np.ndarray # (m, 28, 28), (m, 28, 28, 1) or (m, 784), that fit has not seen
-    ) -> tuple[np.ndarray, np.ndarray]: # (m, n_neighbors) indices, nearest first, and distortions
-        "The nearest fitted images of new images; NotFittedError before fit."
-        check_is_fitted(self)
-        X = validate_data(self, as_rows(X), reset=False)
-        edge_maps, coarse, _ = preprocess(X, self.directions_)
-        among = (self.edge_maps_, self.coarse_, self.neighbors_)
-        return nn_descent(edge_maps, coarse, self.n_neighbors, self.warp, among)
-
     def predict(self,
         X: np.ndarray # (m, 28, 28), (m, 28, 28, 1) or (m, 784), that fit has not seen
     ) -> np.ndarray: # (m,) the cluster of each
@@ -300,18 +281,27 @@ class DistortionMap(ClusterMixin, BaseEstimator):
         neighbors, distances = self.query(X)
         return vote(self.labels_, neighbors, distances).argmax(axis=1)
 
+    def _find_components(self):
+        maps = self._maps(3)
+        components = shared_components([find_components(embedding) for embedding in maps])
+        ratios = containment(self.edge_maps_, self.coarse_, components, self.warp, self.seed)
+        return dict(embedding=maps[0], component_labels=components, ratios=ratios)
+
 # %% ../nbs/08_shapes.ipynb #c75fb637
-class DistortionFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """The places of images on the map of `DistortionMap`, as a scikit-learn transformer. No label is used.
+class DistortionFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _MapOfNeighbors):
+    """The places of images on a map of their neighbours, as a scikit-learn transformer. No label is used.
+
+    With the same parameters it is the first map of `DistortionMap`.
 
     Parameters
     ----------
-    n_neighbors : int, default=10
-        Neighbours of each image, from 1 to two less than the number of images.
+    n_neighbors : int or 'auto', default='auto'
+        Neighbours of each image, from 1 to two less than the number of images. 'auto' takes 10, and fewer where there
+        are fewer than 100 images.
     warp : int, default=2
         How far each pixel looks for its match, in pixels: 0 to 3.
-    n_components : int, default=10
-        Dimensions of the map: so many features.
+    n_components : int or 'auto', default='auto'
+        Dimensions of the map: so many features. 'auto' takes 10, or two less than the number of images.
     seed : int, default=0
         Of everything that is random.
     fresh : bool, default=False
@@ -319,8 +309,14 @@ class DistortionFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
 
     Attributes
     ----------
-    map_ : DistortionMap
-        The fitted map.
+    embedding_ : ndarray of shape (n, n_components), float32
+        The place of each fitted image on the map.
+    neighbors_, distances_ : ndarray of shape (n, n_neighbors)
+        The neighbours of each image, nearest first, and their distortions.
+    digests_, first_copies_ : ndarray
+        A digest of each different image, sorted, and where it comes first: so fitted images are recognised.
+    edge_maps_, coarse_, directions_ : ndarray, ndarray, PCA
+        The images as `preprocess` gives them, which `transform` compares new images with: about 2.5 kB an image.
 
     Raises
     ------
@@ -344,29 +340,20 @@ class DistortionFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
     >>> features = DistortionFeatures().fit(zeros)
     >>> features.transform(test.images[:5]).shape
     (5, 10)
-    >>> bool((features.transform(zeros) == features.map_.embedding_).all())
+    >>> bool((features.transform(zeros) == features.embedding_).all())
     True
     """
-    def __init__(self, n_neighbors=10, warp=2, n_components=10, seed=0, fresh=False):
-        self.n_neighbors = n_neighbors
-        self.warp = warp
-        self.n_components = n_components
-        self.seed = seed
-        self.fresh = fresh
+    def __init__(self, n_neighbors='auto', warp=2, n_components='auto', seed=0, fresh=False):
+        super().__init__(n_neighbors, warp, n_components, seed, fresh)
 
     def fit(self,
         X: np.ndarray, # (n, 28, 28), (n, 28, 28, 1) or (n, 784); integers 0 to 255 or floats 0 to 1
         y: None = None # not used, not even looked at
     ): # self
         "Draw the map; ValueError as DistortionMap."
-        X = validate_data(self, as_rows(X))
-        distortion_map = DistortionMap(self.n_neighbors, self.warp, self.n_components, self.seed, self.fresh)
-        with warnings.catch_warnings():
-            warnings.filterwarnings('ignore', 'which of the .* components') # the places do not depend on it
-            self.map_ = distortion_map.fit(X)
-        self._positions = {}
-        for position, digest in enumerate(self._digests(X)):
-            self._positions.setdefault(digest, position)
+        super().fit(X)
+        self.embedding_ = self._cached('map', lambda: dict(embedding=self._maps(1)[0]), X)['embedding']
+        self.digests_, self.first_copies_ = np.unique(self._digests(as_rows(X)), return_index=True)
         return self
 
     def fit_transform(self,
@@ -374,7 +361,7 @@ class DistortionFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         y: None = None # not used, not even looked at
     ) -> np.ndarray: # (n, n_components) float32
         "Draw the map, and give each image its own place; ValueError as DistortionMap."
-        return self.fit(X).map_.embedding_.copy()
+        return self.fit(X).embedding_.copy()
 
     def transform(self,
         X: np.ndarray # (m, 28, 28), (m, 28, 28, 1) or (m, 784)
@@ -382,21 +369,21 @@ class DistortionFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         "The own place of a fitted image, and the mean place of the neighbours of another; NotFittedError before fit."
         check_is_fitted(self)
         X = validate_data(self, as_rows(X), reset=False)
-        embedding = self.map_.embedding_
-        positions = np.array([self._positions.get(digest, -1) for digest in self._digests(X)])
-        places = embedding[positions]
-        new = positions < 0
+        digests = self._digests(X)
+        nearest = np.minimum(np.searchsorted(self.digests_, digests), len(self.digests_) - 1)
+        places = self.embedding_[self.first_copies_[nearest]]
+        new = self.digests_[nearest] != digests
         if new.any():
-            neighbors, distances = self.map_.query(X[new])
-            places[new] = np.einsum('mk,mkd->md', vote_weights(distances), embedding[neighbors])
+            neighbors, distances = self.query(X[new])
+            places[new] = np.einsum('mk,mkd->md', vote_weights(distances), self.embedding_[neighbors])
         return places
 
     def _digests(self, X):
-        return [blake2b(row, digest_size=16).digest() for row in as_pixels(X)]
+        return np.array([blake2b(row, digest_size=16).hexdigest() for row in as_pixels(X)])
 
     @property
     def _n_features_out(self):
-        return self.map_.embedding_.shape[1]
+        return self.embedding_.shape[1]
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -405,13 +392,13 @@ class DistortionFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
 
 # %% ../nbs/08_shapes.ipynb #1858d5ef
 FEATURES['distortion'] = Features(
-    make=lambda seed=0, fresh=False, n_neighbors=10, warp=2, n_components=10: DistortionFeatures(
+    make=lambda seed=0, fresh=False, n_neighbors='auto', warp=2, n_components='auto': DistortionFeatures(
         n_neighbors, warp, n_components, seed, fresh),
     about='the place on a map of the neighbours by distortion; no label is used',
     prepare=False,
     transductive=True,
     parameters={
-        'n_neighbors': Parameter(10, 'neighbours of each image', low=1, high=1000),
+        'n_neighbors': Parameter('auto', 'neighbours of each image', low=1, high=1000),
         'warp': Parameter(2, 'how far each pixel looks for its match', low=0, high=FURTHEST),
-        'n_components': Parameter(10, 'dimensions of the map', low=1, high=100)},
+        'n_components': Parameter('auto', 'dimensions of the map', low=1, high=100)},
     board={'distortion map': {}})

@@ -39,6 +39,11 @@ def features(digits):
     return DistortionFeatures().fit(digits.images[:300])
 
 
+@pytest.fixture(scope='module')
+def fitted(digits):
+    return DistortionMap().fit(digits.images[:300])
+
+
 def test_a_fit_loads_no_tensorflow_and_prints_nothing(tmp_path):
     talking = 'import os\nos.write(2, b"a line of its own\\n")\n'
     for name in ('tensorflow', 'keras', 'torch'):
@@ -74,10 +79,10 @@ def test_one_core_and_two_give_the_same_bytes(tmp_path):
     assert len(answers) == 1
 
 
-def test_one_new_image_is_answered_as_among_others(features, digits):
+def test_one_new_image_is_answered_as_among_others(fitted, digits):
     new = digits.images[300:]
-    together = features.map_.predict(new)
-    assert [int(features.map_.predict(new[i:i + 1])[0]) for i in range(0, 100, 9)] == together[::9].tolist()
+    together = fitted.predict(new)
+    assert [int(fitted.predict(new[i:i + 1])[0]) for i in range(0, 100, 9)] == together[::9].tolist()
 
 
 def test_umaps_parametric_variant_stays_at_hand():
@@ -88,23 +93,22 @@ def test_umaps_parametric_variant_stays_at_hand():
 def test_a_fitted_image_keeps_its_own_place(features, digits):
     images = digits.images[:300]
     for form in (images, images[..., None], images.reshape(300, -1), images / np.float32(255)):
-        assert np.array_equal(features.transform(form), features.map_.embedding_)
-    assert np.array_equal(features.transform(images[::-7]), features.map_.embedding_[::-7])
-    assert np.array_equal(DistortionFeatures().fit_transform(images), features.map_.embedding_)
+        assert np.array_equal(features.transform(form), features.embedding_)
+    assert np.array_equal(features.transform(images[::-7]), features.embedding_[::-7])
+    assert np.array_equal(DistortionFeatures().fit_transform(images), features.embedding_)
 
 
 def test_a_new_image_lies_among_its_neighbours(features, digits):
     mixed = digits.images[250:400] # 50 fitted ones and 100 new ones
     places = features.transform(mixed)
-    neighbors, _ = features.map_.query(mixed[50:])
-    around = features.map_.embedding_[neighbors]
-    assert np.array_equal(places[:50], features.map_.embedding_[250:])
+    neighbors, _ = features.query(mixed[50:])
+    around = features.embedding_[neighbors]
+    assert np.array_equal(places[:50], features.embedding_[250:])
     assert (places[50:] >= around.min(axis=1) - 1e-4).all()
     assert (places[50:] <= around.max(axis=1) + 1e-4).all()
 
 
-def test_predict_answers_as_if_all_images_were_prepared_again(features, digits):
-    fitted = features.map_
+def test_predict_answers_as_if_all_images_were_prepared_again(fitted, digits):
     edge_maps, coarse, directions = preprocess(digits.images[:300])
     new_maps, new_coarse, _ = preprocess(digits.images[300:], directions)
     neighbors, distances = nn_descent(new_maps, new_coarse, 10, 2, (edge_maps, coarse, fitted.neighbors_))
@@ -112,12 +116,12 @@ def test_predict_answers_as_if_all_images_were_prepared_again(features, digits):
     assert np.array_equal(fitted.predict(digits.images[300:]), expected)
 
 
-def test_pandas_output_changes_no_figure(features, digits):
+def test_pandas_output_changes_no_figure(features, fitted, digits):
     images = digits.images[:300]
     with sklearn.config_context(transform_output='pandas'):
         anew = DistortionMap(fresh=True).fit(images)
-        assert np.array_equal(anew.embedding_, features.map_.embedding_)
-        assert np.array_equal(anew.predict(digits.images[300:]), features.map_.predict(digits.images[300:]))
+        assert np.array_equal(anew.embedding_, features.embedding_)
+        assert np.array_equal(anew.predict(digits.images[300:]), fitted.predict(digits.images[300:]))
         table = features.transform(digits.images[298:302])
         assert table.columns[0] == 'distortionfeatures0'
         assert DeskewedFeatures().fit_transform(images).shape == (300, 784)
