@@ -4,11 +4,13 @@
 
 # %% auto #0
 __all__ = ['one_sentence', 'Parser', 'entry_parameters', 'cluster_parser', 'check_seed', 'chosen_parameters',
-           'first_digits', 'mnist_cluster', 'mnist_scores', 'mnist_features', 'mnist_compare', 'read_board',
+           'first_digits', 'own_features', 'read_rows', 'refuse_inside', 'export_images', 'cluster_own',
+           'mnist_cluster', 'mnist_assign', 'mnist_scores', 'mnist_features', 'mnist_compare', 'read_board',
            'mnist_clear_cache']
 
 # %% ../nbs/15_cli.ipynb #19cbee2a
 import gc
+import os
 import sys
 import warnings
 from argparse import ArgumentParser, Namespace, RawTextHelpFormatter
@@ -79,24 +81,37 @@ def cluster_parser() -> Parser: # of mnist_cluster
         lines = [f'{name}: {entry.about}' for name, entry in registry.items()]
         return '\n'.join(lines).replace('%', '%%') # argparse reads a single % as the start of a format
 
-    parser = Parser('mnist_cluster', 'Cluster the MNIST digits, name the clusters, score, draw, and write a report.')
-    parser.add_argument('--features', default='cnn',
-                        help=f'what is known of an image (default: cnn)\n{choices(FEATURES)}')
-    parser.add_argument('--clusterer', default='kmeans',
-                        help=f'how the images are clustered (default: kmeans)\n{choices(CLUSTERERS)}')
-    parser.add_argument('--n_clusters', help='a number, or auto to find it without labels\n'
-                        '(default: 10; clusterers that find the number themselves take none)')
+    parser = Parser('mnist_cluster', 'Cluster images of your own, or the MNIST digits; draw, and write a report.')
+    parser.add_argument('paths', nargs='*',
+                        help='images of your own: folders, archives, files or tables\n'
+                             '(default: the 70,000 digits of MNIST, with their scores)')
+    parser.add_argument('--features',
+                        help='what is known of an image (default: distortion for your own, cnn for MNIST),\n'
+                             'or a file .npy or .parquet with a row of numbers for each of your images\n'
+                             f'{choices(FEATURES)}')
+    parser.add_argument('--clusterer',
+                        help='how images are clustered (default: louvain for your own,\n'
+                             f'ward where a number is given; kmeans for MNIST)\n{choices(CLUSTERERS)}')
+    parser.add_argument('--n_clusters', help='a number, or auto to find it without labels (default: auto for your\n'
+                        'own, 10 for MNIST; clusterers that find the number themselves take none)')
+    own = parser.add_argument_group('for images of your own')
+    own.add_argument('--labels', choices=['folders'],
+                     help='folders: the folder in which an image lies says what it shows; it is used for scores')
+    own.add_argument('--corrections', type=Path, help='corrections.json, as the review page saved it')
+    own.add_argument('--export', choices=['link', 'copy'],
+                     help='link or copy the images into a folder for each name, in OUT-sorted')
+    own.add_argument('--dry_run', action='store_true', help='only tell what --export would put where')
     for name, (parameter, entries) in entry_parameters().items():
         text = f"for {' and '.join(entries)}: {parameter.about} (default: {parameter.default})"
         parser.add_argument(f'--{name}', help=text.replace('%', '%%'))
     parser.add_argument('--out', type=Path,
                         help='folder of this run; an earlier run there is replaced\n'
-                             '(default: output/FEATURES-CLUSTERER)')
+                             '(default: output/FEATURES-CLUSTERER, and output/ and the first name for your own)')
     parser.add_argument('--seed', type=int, default=0, help='of everything that is random (default: 0)')
-    parser.add_argument('--limit', type=int, default=70_000,
-                        help='take only so many digits, a seventh of them from the test part (default: 70000)')
+    parser.add_argument('--limit', type=int,
+                        help='for MNIST: only so many digits, a seventh of them from the test part (default: 70000)')
     parser.add_argument('--names', type=Path,
-                        help='a file with a line for each cluster: its number and its digit, such as 0 7\n'
+                        help='for MNIST: a file with a line for each cluster: its number and its digit, such as 0 7\n'
                              '(look at members.png); instead of the names that the training digits give')
     parser.add_argument('--fresh', action='store_true', help='do the work even if the cache has it')
     return parser
@@ -148,24 +163,135 @@ def first_digits(
     return train[:limit - limit // 7], test[:limit // 7]
 
 # %% ../nbs/15_cli.ipynb #d4604daa
+def own_features(
+    options: Namespace # from cluster_parser, with paths
+) -> Path | None: # the file of rows; options.features is then a name
+    "Fill in what is usual for images of one's own, and find out whether the features are a file."
+    for name, value in (('limit', options.limit), ('names', options.names)):
+        if value is not None:
+            raise ValueError(f'--{name} is for MNIST, not for images of your own: leave it out')
+    if options.dry_run and not options.export:
+        raise ValueError('--dry_run tells what --export would do: give --export link or --export copy as well')
+    told, options.features = options.features, options.features or 'distortion'
+    file = Path(told) if told and Path(told).suffix in ('.npy', '.parquet') else None
+    if file:
+        options.features = 'pixels' # so that no parameter of other features is taken
+    if options.clusterer is None:
+        options.clusterer = 'louvain' if options.n_clusters in (None, 'auto') else 'ward'
+        options.n_clusters = None if options.clusterer == 'louvain' else options.n_clusters
+    elif options.n_clusters is None and not look_up(CLUSTERERS, '--clusterer', options.clusterer).finds_n_clusters:
+        options.n_clusters = 'auto'
+    return file
+
+
+def read_rows(
+    file: Path # .npy or .parquet
+): # (n, d) array of numbers
+    "Read features of one's own; ValueError if there are none in the file."
+    import numpy as np
+    import pandas as pd
+    try:
+        rows = np.load(file, allow_pickle=False) if file.suffix == '.npy' else pd.read_parquet(file).to_numpy(float)
+    except Exception as error: # missing, damaged, of objects or of text
+        raise ValueError(f'{file} cannot be read as rows of numbers ({error})') from error
+    if rows.ndim != 2 or rows.dtype.kind not in 'biuf' or not np.isfinite(rows).all():
+        raise ValueError(f'{file} must hold a row of finite numbers for each image, not {rows.dtype} of {rows.shape}')
+    return rows
+
+
+def refuse_inside(
+    out: Path, # where a run is to be
+    paths: list[str] # of images
+) -> None: # returns if the run is elsewhere
+    "ValueError if a run would lie among the images: the next run would read its pictures."
+    out = out.resolve()
+    for path in map(Path, paths):
+        if path.is_dir() and (out == path.resolve() or path.resolve() in out.parents):
+            raise ValueError(f'{out} lies inside {path}, so the next run would take its pictures for images: '
+                             'give --out a folder elsewhere')
+
+
+def export_images(
+    folder: Path, # to put a folder for each name into
+    images, # OwnImages
+    names: list, # of the cluster of each
+    how: str, # 'link' or 'copy'
+    dry_run: bool # only tell?
+) -> None: # prints what goes where
+    "Put images into a folder for each name; nothing is replaced."
+    from mnist_clustering.review import export_folders
+    files = [os.fsdecode(path) for path in images.done['path']]
+    if '' in files:
+        raise ValueError('--export is for image files in folders: unpack archives and tables first')
+    plan = export_folders(folder, files, names, how, dry_run=True)
+    for place, rows in plan[plan.done == how].groupby(plan.target.map(lambda path: path.parent if path else None)):
+        print(f'{place}: {len(rows):,} images, {rows.target.iloc[0].name} first')
+    for done, count in plan.done[plan.done != how].value_counts().items():
+        print(f'{count:,} images: {done}')
+    if dry_run:
+        print('Nothing was written; leave out --dry_run to do it.')
+    else:
+        export_folders(folder, files, names, how)
+
+
+def cluster_own(
+    options: Namespace # from cluster_parser, with paths
+) -> None: # writes a folder
+    "Cluster images of one's own."
+    from mnist_clustering.images import load_images
+    from mnist_clustering.own_run import OWN_FILES, OwnRun, cluster_images, describe_run, write_own_run
+    from mnist_clustering.review import read_corrections
+    file = own_features(options)
+    chosen_parameters(options, sys.maxsize)
+    corrections = read_corrections(options.corrections) if options.corrections else None
+    rows = read_rows(file) if file else None
+    out = options.out or Path('output') / (Path(options.paths[0]).resolve().stem or 'images')
+    refuse_inside(out, options.paths)
+    with run_folder(out, OWN_FILES) as part:
+        images = load_images(options.paths if len(options.paths) > 1 else options.paths[0], options.labels)
+        n_clusters, features_params, clusterer_params = chosen_parameters(options, len(images))
+        print(f'{len(images):,} images, {len(images.skipped):,} files skipped: {file or options.features}, '
+              f'then {options.clusterer} ...', flush=True)
+        model = cluster_images(images, options.features, options.clusterer, n_clusters, options.seed,
+                               features_params, clusterer_params, rows, options.fresh)
+        run = OwnRun(images, model, corrections)
+        print(f'{model.n_clusters_} clusters; pictures and pages ...', flush=True)
+        write_own_run(part, run)
+    print(describe_run(run))
+    for line in run.unhonoured.itertuples():
+        print(f'not honoured: {line.what}: {line.why}')
+    print(f'Everything is in {out}; open {out / "report.html"}, and name the clusters in {out / "review.html"}.')
+    if options.export:
+        names = run.table['name'].where(run.table['name'].notna(), 'cluster ' + run.table['cluster'].astype(str))
+        export_images(out.with_name(f'{out.name}-sorted'), images, names.tolist(), options.export, options.dry_run)
+
+
 @one_sentence
 def mnist_cluster(
     argv: list[str] | None = None # the words after the command; those of the shell when None
 ):
-    "Cluster the MNIST digits, name the clusters, score, draw, and write a report."
+    "Cluster images of your own, or the MNIST digits; draw, and write a report."
+    options = cluster_parser().parse_args(argv)
+    if options.paths:
+        cluster_own(options)
+        return
     from mnist_clustering.report import (  # with libraries that --help does not need
         Run,
         run_files,
         score_table,
         write_report,
     )
-    options = cluster_parser().parse_args(argv)
-    train, test = first_digits(options.limit)
+    for name in ('labels', 'corrections', 'export', 'dry_run'):
+        if getattr(options, name):
+            raise ValueError(f'--{name} is for images of your own: give their folder')
+    options.features = options.features or 'cnn'
+    options.clusterer = options.clusterer or 'kmeans'
+    train, test = first_digits(70_000 if options.limit is None else options.limit)
     n_clusters, features_params, clusterer_params = chosen_parameters(options, len(train))
     if options.names:
         read_names(options.names, len(train), train.labels)
     out = options.out or Path('output') / f'{options.features}-{options.clusterer}'
-    with run_folder(out, run_files(options.clusterer)) as part:
+    with run_folder(out, [*run_files(options.clusterer), 'model/model.json', 'model/model.skops']) as part:
         print(f'{len(train):,} digits: {options.features}, then {options.clusterer} ...', flush=True)
         model = ClusterModel(options.features, options.clusterer, n_clusters, options.seed,
                              features_params, clusterer_params, options.fresh)
@@ -174,8 +300,45 @@ def mnist_cluster(
         print(f'{model.n_clusters_} clusters; {len(test):,} other digits, scores and pictures ...', flush=True)
         run = Run(model, train, test, names)
         write_report(part, run)
+        (part / 'model').mkdir()
+        model.write(part / 'model')
     print(score_table({'this run': run.scores}).to_string())
     print(f'Everything is in {out}; open {out / "report.html"} first.')
+
+# %% ../nbs/15_cli.ipynb #be42ead6
+@one_sentence
+def mnist_assign(
+    argv: list[str] | None = None # the words after the command; those of the shell when None
+):
+    "Assign later images to the clusters of a run."
+    parser = Parser('mnist_assign', 'Assign later images to the clusters of a run.')
+    parser.add_argument('model', type=Path, help='the folder of a run of mnist_cluster, or of a saved model')
+    parser.add_argument('paths', nargs='+', help='images: folders, archives, files or tables')
+    parser.add_argument('--out', type=Path, default=Path('output/assigned'),
+                        help='folder to write to; an earlier one there is replaced (default: output/assigned)')
+    parser.add_argument('--export', choices=['link', 'copy'],
+                        help='link or copy the images into a folder for each name, in OUT-sorted')
+    parser.add_argument('--dry_run', action='store_true', help='only tell what --export would put where')
+    options = parser.parse_args(argv)
+    from mnist_clustering.images import load_images
+    from mnist_clustering.own_run import assign_images
+    inside = options.model / 'model'
+    model = ClusterModel.load(inside if inside.is_dir() else options.model)
+    refuse_inside(options.out, options.paths)
+    with run_folder(options.out, ['labels.csv', 'labels.parquet', 'skipped.csv']) as part:
+        images = load_images(options.paths if len(options.paths) > 1 else options.paths[0])
+        table = assign_images(model, images)
+        table.to_csv(part / 'labels.csv', index=False)
+        table.to_parquet(part / 'labels.parquet', index=False)
+        images.skipped.to_csv(part / 'skipped.csv', index=False)
+    shown = table['name'].where(table['name'].notna(), 'cluster ' + table['cluster'].astype(str))
+    print(f'{len(images):,} images, {len(images.skipped):,} files skipped')
+    print(shown.value_counts().rename_axis('name').to_string())
+    print(f'Every image is in {options.out / "labels.csv"}; '
+          '"none of these" are stranger than 99 % of those that the model was fitted to.')
+    if options.export:
+        export_images(options.out.with_name(f'{options.out.name}-sorted'), images, shown.tolist(), options.export,
+                      options.dry_run)
 
 # %% ../nbs/15_cli.ipynb #7fd77bd5
 @one_sentence

@@ -33,6 +33,7 @@ ALWAYS = {
     'members.png',
     'clusters',
     'manifest.json',
+    'model',
 }
 WRITTEN = ALWAYS | {'elbow.png'}  # the picture of KMeans
 
@@ -340,7 +341,7 @@ def test_a_handful_of_digits(call, tmp_path):
         ('--network slow', '--network must be one of'),
         ('--clusterer magic', '--clusterer must be'),
         ('--names nowhere.txt', 'nowhere.txt is no file'),
-        ('--clusters 3', 'unrecognized arguments: --clusters 3'),
+        ('--clusters 3', 'unrecognized arguments: --clusters'),
         ('--seed', '--seed.*expected one argument'),
     ],
 )
@@ -417,7 +418,8 @@ def test_help_names_every_option(call):
         'mnist_scores': 'folders --page',
         'mnist_compare': '--seeds --quick --out',
         'mnist_cluster': '--features --network --clusterer --n_clusters --eps --min_samples --out --seed --limit '
-        '--names --fresh --version',
+        '--names --fresh --version --labels --corrections --export --dry_run paths',
+        'mnist_assign': 'model paths --out --export --dry_run --version',
     }.items():
         ended = call(command, '--help')
         assert ended.returncode == 0 and not ended.stderr and all(option in ended.stdout for option in options.split())

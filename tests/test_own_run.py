@@ -1,0 +1,281 @@
+"The commands on a folder of somebody's own images, from end to end."
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+from sklearn.metrics import adjusted_rand_score
+
+from mnist_clustering.data import load_mnist
+from mnist_clustering.images import load_images
+from mnist_clustering.model import ClusterModel
+from mnist_clustering.own_run import OWN_FILES, OwnRun, cluster_images
+from mnist_clustering.store import walk
+
+SMALL = load_digits()
+
+
+def write_scans(folder, places):
+    "The small digits as files, a third of them dark on light, with the label in the name of each."
+    folder.mkdir(parents=True, exist_ok=True)
+    for i in places:
+        ink = np.kron(SMALL.images[i] * 15.9, np.ones((4, 4)))
+        picture = np.pad(ink, 6) if i % 3 else 255 - np.pad(ink, 6)
+        Image.fromarray(picture.astype(np.uint8)).save(folder / f'{i:04} {SMALL.target[i]}.png')
+    return folder
+
+
+@pytest.fixture(scope='module')
+def scans(tmp_path_factory):
+    folder = write_scans(tmp_path_factory.mktemp('own') / 'scans', range(300))
+    for i in range(3):
+        Image.new('L', (40, 40), 255).save(folder / f'empty {i}.png')
+    (folder / 'broken.png').write_bytes(b'no picture at all')
+    return folder
+
+
+@pytest.fixture(scope='module')
+def out(scans, run):
+    ended = run('mnist_cluster', scans, '--out', scans.parent / 'out')
+    assert ended.returncode == 0 and not ended.stderr, ended.stderr
+    assert '303 images, 1 files skipped' in ended.stdout
+    return scans.parent / 'out'
+
+
+def truth_of(table):
+    return table['file'].str.extract(r'^\d{4} (\d)\.png')[0]
+
+
+def test_a_folder_becomes_pure_clusters_and_all_files(out):
+    table = pd.read_csv(out / 'labels.csv')
+    assert list(table) == ['file', 'cluster', 'name', 'confidence', 'second_choice', 'warning', 'digest']
+    drawn = table[~table['file'].str.startswith('empty')]
+    shares = pd.crosstab(truth_of(drawn), drawn['cluster'])
+    assert shares.max().sum() > .93 * len(drawn)
+    assert 10 <= shares.shape[1] <= 20
+    written = {path.relative_to(out).as_posix() for path in walk(out) if path.is_file()} - {'manifest.json'}
+    assert {name for name in written if not name.startswith('clusters/')} == {
+        name for name in OWN_FILES if name not in ('unhonoured.csv', 'clusters/cluster_*.png')}
+    assert len([name for name in written if name.startswith('clusters/')]) == table['cluster'].nunique()
+    assert pd.read_parquet(out / 'labels.parquet')['cluster'].equals(table['cluster'])
+    assert pd.read_csv(out / 'skipped.csv')['name'].tolist() == ['broken.png']
+
+
+def test_blank_images_are_a_cluster_of_that_name(out):
+    table = pd.read_csv(out / 'labels.csv')
+    blank = table['file'].str.startswith('empty')
+    assert (table['name'][blank] == 'blank').all() and table['name'][~blank].isna().all()
+    assert set(table['cluster'][blank]).isdisjoint(table['cluster'][~blank])
+
+
+def test_blank_images_change_nothing_for_the_others(scans, out):
+    drawn = load_images(scans)
+    drawn = drawn[np.flatnonzero(~drawn.blank)]
+    alone = cluster_images(drawn)
+    table = pd.read_csv(out / 'labels.csv').set_index('file')
+    assert adjusted_rand_score(alone.labels_, table.loc[drawn.names, 'cluster']) == 1
+
+
+def test_no_tensorflow_is_loaded(scans, tmp_path):
+    command = ('import sys; from mnist_clustering.cli import mnist_cluster; '
+               f'mnist_cluster([{str(scans)!r}, "--out", {str(tmp_path / "out")!r}]); '
+               'print([name for name in sys.modules if name in ("tensorflow", "keras", "torch")])')
+    ended = subprocess.run([sys.executable, '-c', command], capture_output=True, text=True, check=True)
+    assert ended.stdout.endswith('[]\n') and not ended.stderr
+
+
+def test_an_archive_gives_the_same_clusters(scans, out, tmp_path, call):
+    archive = tmp_path / 'scans.zip'
+    with zipfile.ZipFile(archive, 'w') as file:
+        for path in sorted(scans.iterdir()):
+            file.write(path, path.name)
+    assert call('mnist_cluster', archive, '--out', tmp_path / 'out').returncode == 0
+    mine, theirs = pd.read_csv(tmp_path / 'out/labels.csv'), pd.read_csv(out / 'labels.csv')
+    assert mine.equals(theirs)
+    refused = call('mnist_cluster', archive, '--out', tmp_path / 'out', '--export', 'link')
+    assert refused.returncode == 1 and 'unpack archives' in refused.stderr
+
+
+def test_a_number_cuts_the_tree_there(scans, tmp_path, call):
+    assert call('mnist_cluster', scans, '--out', tmp_path / 'out', '--n_clusters', 12).returncode == 0
+    table = pd.read_csv(tmp_path / 'out/labels.csv')
+    assert table['cluster'].nunique() == 13 # and the blank ones
+
+
+def test_folders_are_labels_when_asked_and_give_scores(tmp_path, call):
+    for i in range(200):
+        write_scans(tmp_path / 'scans' / f'digit {SMALL.target[i]}', [i])
+    ended = call('mnist_cluster', tmp_path / 'scans', '--labels', 'folders', '--out', tmp_path / 'out')
+    assert ended.returncode == 0 and 'Against the labels: accuracy' in ended.stdout
+    about = json.loads((tmp_path / 'out/run.json').read_text())
+    assert about['purity'] > .9 and about['nmi'] > .8
+    table = pd.read_csv(tmp_path / 'out/labels.csv')
+    assert set(table['name'].dropna()) <= {f'digit {i}' for i in range(10)}
+    without = call('mnist_cluster', tmp_path / 'scans', '--out', tmp_path / 'without')
+    assert 'accuracy' not in without.stdout
+    assert 'accuracy' not in json.loads((tmp_path / 'without/run.json').read_text())
+
+
+def test_corrections_are_kept_when_images_are_added(scans, out, tmp_path, call):
+    table = pd.read_csv(out / 'labels.csv')
+    truth = truth_of(table)
+    told, moved = [], []
+    for cluster in sorted(table['cluster'].unique()):
+        members = table['cluster'] == cluster
+        if not truth[members].isna().all():
+            told.append({'name': truth[members].mode()[0], 'none': False, 'members': table['digest'][members].tolist()})
+    for entry in told: # each image that lies wrong is moved, as a person would
+        for digest, digit in zip(table['digest'], truth):
+            right = next((one for one in told if one['name'] == digit), None)
+            if digest in entry['members'] and right and entry['name'] != digit:
+                entry['members'].remove(digest)
+                right['members'].append(digest)
+                moved.append(digest)
+    corrections = tmp_path / 'corrections.json'
+    corrections.write_text(json.dumps({'format': 1, 'clusters': told, 'moved': moved}))
+    more = write_scans(shutil.copytree(scans, tmp_path / 'more'), range(300, 330))
+    ended = call('mnist_cluster', more, '--out', tmp_path / 'out', '--corrections', corrections)
+    assert ended.returncode == 0, ended.stderr
+    after = pd.read_csv(tmp_path / 'out/labels.csv').set_index('file')
+    wanted = {digest: entry['name'] for entry in told for digest in entry['members']}
+    kept = after[after['digest'].isin(wanted)]
+    wrong = kept[kept['name'].astype(str) != kept['digest'].map(wanted)]
+    assert not len(wrong), wrong
+    assert len(moved) > 0 and 'not honoured' not in ended.stdout
+    new = after[~after.index.isin(table['file'])]
+    assert (new['name'].notna()).mean() > .8
+    model = ClusterModel.load(tmp_path / 'out/model')
+    assert set(map(str, model.names_.values())) == {entry['name'] for entry in told} | {'blank'}
+    smaller = call('mnist_cluster', write_scans(tmp_path / 'fewer', range(60)), '--out', tmp_path / 'less',
+                   '--corrections', corrections)
+    assert smaller.returncode == 0 and 'not honoured' in smaller.stdout
+    assert len(pd.read_csv(tmp_path / 'less/unhonoured.csv'))
+
+
+def test_later_images_are_assigned_and_strangers_are_not(out, tmp_path, call):
+    later = write_scans(tmp_path / 'later', range(300, 400))
+    Image.new('L', (40, 40), 255).save(later / 'zz empty.png')
+    rng = np.random.default_rng(0)
+    for i in range(20):
+        Image.fromarray(rng.integers(0, 256, (30, 30)).astype(np.uint8)).save(later / f'zz noise {i}.png')
+    assert call('mnist_assign', out, later, '--out', tmp_path / 'out').returncode == 0
+    found = pd.read_csv(tmp_path / 'out/labels.csv')
+    fitted = pd.read_csv(out / 'labels.csv')
+    drawn = fitted[truth_of(fitted).notna()]
+    majority = truth_of(drawn).groupby(drawn['cluster']).agg(lambda digits: digits.mode().iloc[0])
+    noise = found['file'].str.startswith('zz noise')
+    assert (found['name'][noise] == 'none of these').all()
+    assert found.set_index('file').loc['zz empty.png', 'name'] == 'blank'
+    digits = found[~found['file'].str.startswith('zz')]
+    assigned = digits[digits['cluster'] >= 0]
+    assert len(assigned) > 85
+    assert (majority[assigned['cluster']].to_numpy() == truth_of(assigned).to_numpy()).mean() > .9
+    again = subprocess.run([sys.executable, '-c', 'from mnist_clustering.cli import mnist_assign; '
+                            f'mnist_assign([{str(out)!r}, {str(later)!r}, "--out", {str(tmp_path / "again")!r}])'])
+    assert again.returncode == 0
+    assert (tmp_path / 'again/labels.csv').read_bytes() == (tmp_path / 'out/labels.csv').read_bytes()
+
+
+def test_export_is_told_first_and_replaces_nothing(scans, tmp_path, call):
+    before = {path.name: path.read_bytes() for path in scans.iterdir()}
+    options = 'mnist_cluster', scans, '--out', tmp_path / 'out', '--n_clusters', 3
+    ended = call(*options, '--export', 'copy', '--dry_run')
+    assert ended.returncode == 0 and 'Nothing was written' in ended.stdout and not (tmp_path / 'out-sorted').exists()
+    assert call(*options, '--export', 'copy').returncode == 0
+    exported = [path for path in walk(tmp_path / 'out-sorted') if path.is_file()]
+    assert len(exported) == 303
+    assert {path.parent.name for path in exported} == {'cluster 0', 'cluster 1', 'cluster 2', 'blank'}
+    mine = exported[0]
+    mine.write_bytes(b'changed by me')
+    assert call(*options, '--export', 'copy').returncode == 0
+    assert mine.read_bytes() == b'changed by me'
+    assert {path.name: path.read_bytes() for path in scans.iterdir()} == before
+
+
+def test_features_of_ones_own(scans, tmp_path, call):
+    images = load_images(scans)
+    rows = images.images.reshape(len(images), -1) / 255 + 1e-3
+    np.save(tmp_path / 'rows.npy', rows)
+    options = '--features', tmp_path / 'rows.npy', '--n_clusters', 5
+    ended = call('mnist_cluster', scans, '--out', tmp_path / 'out', *options)
+    assert ended.returncode == 0, ended.stderr
+    assert pd.read_csv(tmp_path / 'out/labels.csv')['cluster'].nunique() == 5
+    np.save(tmp_path / 'rows.npy', rows[:7])
+    ended = call('mnist_cluster', scans, '--out', tmp_path / 'other', '--features', tmp_path / 'rows.npy')
+    assert ended.returncode == 1 and 'a row of features for each of the 303 images' in ended.stderr
+    assert not (tmp_path / 'other').exists()
+
+
+def test_pickled_features_are_refused(scans, tmp_path, call):
+    np.save(tmp_path / 'rows.npy', np.array([{'a': 1}], dtype=object), allow_pickle=True)
+    ended = call('mnist_cluster', scans, '--out', tmp_path / 'out', '--features', tmp_path / 'rows.npy')
+    assert ended.returncode == 1 and 'cannot be read as rows of numbers' in ended.stderr
+
+
+def test_a_run_on_mnist_is_a_model_for_ones_own_digits(tmp_path, call):
+    options = '--limit', 2000, '--features', 'distortion', '--clusterer', 'ward'
+    assert call('mnist_cluster', *options, '--out', tmp_path / 'mnist').returncode == 0
+    _, test = load_mnist()
+    (tmp_path / 'mine').mkdir()
+    for i in range(5000, 5100):
+        Image.fromarray(255 - test.images[i]).resize((56, 56)).save(tmp_path / 'mine' / f'{i}.png')
+    assert call('mnist_assign', tmp_path / 'mnist', tmp_path / 'mine', '--out', tmp_path / 'out').returncode == 0
+    found = pd.read_csv(tmp_path / 'out/labels.csv')
+    known = found['cluster'] >= 0
+    assert known.mean() > .85
+    assert (found['name'][known].astype(float) == test.labels[5000:5100][known]).mean() > .9
+
+
+@pytest.mark.parametrize('n', [10, 12, 20, 40])
+def test_few_images(n, tmp_path):
+    images = load_images(write_scans(tmp_path / 'scans', [i for i in range(400) if SMALL.target[i] < 2][:n]))
+    run = OwnRun(images, cluster_images(images))
+    truth = truth_of(run.table)
+    assert pd.crosstab(truth, run.table['cluster']).max().sum() >= .9 * n
+    assert run.model.n_clusters_ <= max(4, n // 4)
+
+
+def test_copies_and_two_images(tmp_path, call):
+    write_scans(tmp_path / 'two', [0, 1])
+    ended = call('mnist_cluster', tmp_path / 'two', '--out', tmp_path / 'out')
+    assert ended.returncode == 1 and ended.stderr.count('\n') == 1 and 'images' in ended.stderr
+    folder = write_scans(tmp_path / 'same', [0])
+    for i in range(20):
+        shutil.copy(next(folder.iterdir()), folder / f'copy {i}.png')
+    ended = call('mnist_cluster', folder, '--out', tmp_path / 'out')
+    assert ended.returncode == 1 and 'all images are the same' in ended.stderr
+    assert not (tmp_path / 'out').exists()
+
+
+def test_an_options_file_of_somebody_else_stays(scans, tmp_path, call):
+    (tmp_path / 'out').mkdir()
+    (tmp_path / 'out/report.html').write_text('mine')
+    ended = call('mnist_cluster', scans, '--out', tmp_path / 'out')
+    assert ended.returncode == 1 and 'report.html' in ended.stderr
+    assert (tmp_path / 'out/report.html').read_text() == 'mine'
+
+
+def test_a_run_among_the_images_is_refused(tmp_path, call, monkeypatch):
+    folder = write_scans(tmp_path / 'scans', range(30))
+    monkeypatch.chdir(folder)
+    for paths, out in ((['.'], 'output'), ([folder], folder), ([tmp_path], tmp_path / 'a/b')):
+        ended = call('mnist_cluster', *paths, '--out', out)
+        assert ended.returncode == 1 and 'lies inside' in ended.stderr
+    assert len(list(folder.iterdir())) == 30
+
+
+def test_a_damaged_model_is_refused_in_one_sentence(out, tmp_path, call):
+    broken = Path(shutil.copytree(out / 'model', tmp_path / 'model'))
+    whole = (broken / 'model.skops').read_bytes()
+    for content in (b'', whole[:1000], whole[:len(whole) // 2]):
+        (broken / 'model.skops').write_bytes(content)
+        ended = call('mnist_assign', broken, tmp_path, '--out', tmp_path / 'assigned')
+        assert ended.returncode == 1 and ended.stderr.count('\n') == 1 and 'cannot be read' in ended.stderr
+    assert not (tmp_path / 'assigned').exists()
