@@ -30,16 +30,18 @@ HOUSE = {
     '06_agglomerative': 'agglomerative',
     '07_distortion': 'distortion',
     '08_shapes': 'shapes',
+    '08b_communities': 'communities',
     '09_label_free': 'label_free',
     '10_model': 'model',
     '11_review': 'review',
     '12_scale': 'scale',
     '13_report': 'report',
+    '13b_own_run': 'own_run',
     '14_compare': 'compare',
     '14b_bench': 'bench',
     '15_cli': 'cli',
 }
-NOT_YET = {'11_review', '12_scale'} # need not be there, but if they are, this is their place
+NOT_YET = {'12_scale'} # need not be there, but if they are, this is their place
 
 WIDTH = 120
 HEAVY = ['tensorflow', 'keras', 'umap', 'fast_hdbscan', 'bokeh', 'seaborn', 'pyspark']

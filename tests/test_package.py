@@ -89,7 +89,7 @@ def lowest(built, tmp_path_factory):
 
 def test_a_plain_install_is_small_and_has_no_tools(plain):
     size = sum(path.lstat().st_size for path in plain.parent.rglob('*')) / 1e6
-    assert size < 1000, f'{size:.0f} MB'
+    assert size < 1100, f'{size:.0f} MB' # a sixth of it reads and writes Parquet
     tools = ('tensorflow', 'IPython', 'ipykernel', 'jupyterlab', 'nbformat', 'nbdev', 'execnb', 'sphinx', 'pytest')
     question = f'from importlib.util import find_spec; print([name for name in {tools} if find_spec(name)])'
     assert done(plain / 'python', '-c', question).strip() == '[]'
