@@ -77,14 +77,16 @@ class OwnRun:
     @cached_property
     def table(self) -> pd.DataFrame: # file, cluster, name, confidence, second_choice, label if known, warning, digest
         "What is known of each image."
-        found, names = self.model.in_doubt(), self.model.names_
+        found = self.model.in_doubt()
+        names = {cluster: str(name) for cluster, name in self.model.names_.items()}
         table = pd.DataFrame(dict(file=self.images.names, cluster=found['cluster']))
         table['name'] = [names.get(cluster) for cluster in found['cluster'].tolist()]
         table['confidence'] = found['confidence'].round(4)
         second = found['second_choice'].tolist()
-        table['second_choice'] = [None if cluster < 0 else str(names.get(cluster, cluster)) for cluster in second]
+        table['second_choice'] = [None if cluster < 0 else names.get(cluster, str(cluster)) for cluster in second]
         if self.images.labels is not None:
-            table['label'] = self.images.labels
+            labels = pd.Series(self.images.labels)
+            table['label'] = labels.map(str, na_action='ignore') if labels.dtype == object else labels
         done = self.images.done
         return table.assign(warning=done['warning'].to_numpy(), digest=done['digest'].to_numpy())
 

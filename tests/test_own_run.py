@@ -123,6 +123,19 @@ def test_folders_are_labels_when_asked_and_give_scores(tmp_path, call):
     assert 'accuracy' not in json.loads((tmp_path / 'without/run.json').read_text())
 
 
+def test_labels_of_a_table_may_be_numbers_and_images_blank(tmp_path, call):
+    pixels = np.pad(np.kron(SMALL.images[:200], np.ones((2, 2))) * 15, ((0, 0), (6, 6), (6, 6))).astype(int)
+    pixels[[5, 50]] = 0
+    table = pd.DataFrame(pixels.reshape(200, -1), columns=[f'pixel{i}' for i in range(784)])
+    table.insert(0, 'label', SMALL.target[:200])
+    table.to_csv(tmp_path / 'train.csv', index=False)
+    ended = call('mnist_cluster', tmp_path / 'train.csv', '--out', tmp_path / 'out')
+    assert ended.returncode == 0, ended.stderr
+    found = pd.read_parquet(tmp_path / 'out/labels.parquet')
+    assert found['label'].tolist() == SMALL.target[:200].tolist()
+    assert found['name'][[5, 50]].tolist() == ['blank', 'blank']
+
+
 def test_corrections_are_kept_when_images_are_added(scans, out, tmp_path, call):
     table = pd.read_csv(out / 'labels.csv')
     truth = truth_of(table)
