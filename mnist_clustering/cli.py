@@ -229,7 +229,7 @@ def export_images(
     for done, count in plan.done[plan.done != how].value_counts().items():
         print(f'{count:,} images: {done}')
     if dry_run:
-        print('Nothing was written; leave out --dry_run to do it.')
+        print('No image was linked or copied; leave out --dry_run to do it.')
     else:
         export_folders(folder, files, names, how)
 

@@ -200,7 +200,8 @@ def test_export_is_told_first_and_replaces_nothing(scans, tmp_path, call):
     before = {path.name: path.read_bytes() for path in scans.iterdir()}
     options = 'mnist_cluster', scans, '--out', tmp_path / 'out', '--n_clusters', 3
     ended = call(*options, '--export', 'copy', '--dry_run')
-    assert ended.returncode == 0 and 'Nothing was written' in ended.stdout and not (tmp_path / 'out-sorted').exists()
+    assert ended.returncode == 0 and 'No image was linked or copied' in ended.stdout
+    assert not (tmp_path / 'out-sorted').exists()
     assert call(*options, '--export', 'copy').returncode == 0
     exported = [path for path in walk(tmp_path / 'out-sorted') if path.is_file()]
     assert len(exported) == 303
