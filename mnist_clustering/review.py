@@ -166,8 +166,9 @@ main { flex: 1; min-width: 0 }
 .head { display: grid; grid-template-columns: auto minmax(6rem, 15rem) minmax(8rem, 1fr) auto; gap: 2px 10px }
 .head { align-items: center; padding-bottom: 6px }
 .head .info { min-width: 0; color: var(--dim) }
-.head .info > * { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; line-height: 1.3 }
-.head .also button { min-height: 26px; padding: 0 .5rem; margin-left: .3rem }
+.head .info :is(.count, span) { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; line-height: 1.3 }
+.head .also { display: flex; align-items: center; gap: .4rem }
+.head .also button { min-height: 26px; padding: 0 .5rem; flex: none }
 .head .buttons { display: flex; gap: 6px }
 .tiles { position: relative; border-radius: 4px; user-select: none; -webkit-user-select: none }
 .picture { width: var(--tile); height: var(--tile); background-size: calc(50 * var(--tile)) auto; flex: none }
@@ -210,6 +211,7 @@ dialog [role=option] span { overflow: hidden; text-overflow: ellipsis; white-spa
   .top, .bar { padding: .4rem .6rem }
   #said { flex-basis: 100%; order: 4 }
   .bar progress { width: 100%; order: 2 }
+  #share { font-size: .85rem }
   .bar .buttons { margin-left: 0; order: 3; width: 100% }
   .bar .buttons > * { flex: 1; padding: .25rem .1rem; text-align: center }
 }
@@ -777,7 +779,7 @@ function showNote(card, others) { // that other clusters have the same name
   if (note.firstChild?.textContent == words) return
   const button = element('button', {type: 'button', className: 'join'}, 'merge them')
   button.setAttribute('aria-label', `Merge all clusters of this name: ${words}`)
-  note.replaceChildren(words, button)
+  note.replaceChildren(element('span', {}, words), button)
 }
 
 function fillHead(card, cluster, {shown, rows}) {
@@ -810,8 +812,8 @@ function fillHead(card, cluster, {shown, rows}) {
   find('mark').setAttribute('aria-label', `None of these: ${title}`)
   find('mark').setAttribute('aria-pressed', none)
   const few = rows <= shown && !whole.has(id)
-  label(find('all'), whole.has(id) ? 'Fewer' : 'All', 'a')
-  find('all').setAttribute('aria-label', `${whole.has(id) ? 'Fewer' : 'All'} images of ${words}`)
+  label(find('all'), whole.has(id) ? 'Not all' : 'All', 'a')
+  find('all').setAttribute('aria-label', `${whole.has(id) ? 'Not all' : 'All'} images of ${words}`)
   find('all').setAttribute('aria-expanded', whole.has(id))
   find('all').disabled = few
   card.querySelector('.tiles').setAttribute('aria-label', `images of ${words}, those in doubt first`)

@@ -166,7 +166,10 @@ def test_a_letter_on_the_images_begins_the_name(page):
 
 
 def test_alt_and_a_letter_is_the_button_where_it_is_underlined(page):
-    for button in page.locator('button:visible:has(u)').all():
+    press(page, 'Enter', 'Alt+a', 'Escape', ' ') # nought is shown whole, and one of its images is selected
+    buttons = page.locator('.card button:visible, #selection button:has(u), #open, #asked').all()
+    assert {'Not all', 'All', 'Split', 'Move to…', 'Keys', 'Move 1 here'} <= {each.inner_text() for each in buttons}
+    for button in buttons:
         shortcut = button.get_attribute('aria-keyshortcuts')
         assert shortcut == f'Alt+{button.locator("u").inner_text().upper()}'
     page.locator('.name').nth(1).fill('one')
@@ -188,10 +191,10 @@ def test_clusters_of_one_name_are_told_and_merged_by_a_button(page):
         press(page, 'Enter')
     assert page.get_by_text('now named same. cluster 0 has this name too').is_visible()
     assert page.locator('.also:visible').all_inner_texts() == [
-        'also cluster 2 and 1 othermerge them', 'also cluster 0 and 1 othermerge them',
-        'also cluster 0 and 1 othermerge them']
+        'also cluster 2 and 1 other\nmerge them', *['also cluster 0 and 1 other\nmerge them'] * 2]
     press(page, 'PageUp', 'Escape', 'Alt+n') # which is none of these, whatever name it had
-    assert page.locator('.also:visible').all_inner_texts() == ['also cluster 3merge them', 'also cluster 2merge them']
+    assert page.locator('.also:visible').all_inner_texts() == [
+        'also cluster 3\nmerge them', 'also cluster 2\nmerge them']
     assert sizes(page) == [40, 30, 20, 10] # nothing is merged by itself
     card(page, 'cluster 3').get_by_role('button', name='Merge all clusters of this name').click()
     assert shown(page)[2:] == [['cluster 2', 'same', False, 30]] and focused(page) == ['name', 2]
@@ -203,7 +206,9 @@ def test_a_note_covers_nothing(visit, tmp_path, width):
     page = visit(write(tmp_path / 'same.html', cluster_names=dict.fromkeys(range(4), 'a long name ' * 9)), width)
     boxes = page.evaluate("""() => [...document.querySelectorAll('.card')].map(card => {
         const parts = [...card.querySelectorAll('.also, .tiles')].map(part => part.getBoundingClientRect())
-        return [parts[0].bottom - parts[1].top, parts[1].bottom - card.getBoundingClientRect().bottom]
+        const [button, box] = ['.join', '.info'].map(kind => card.querySelector(kind).getBoundingClientRect())
+        return [parts[0].bottom - parts[1].top, parts[1].bottom - card.getBoundingClientRect().bottom,
+            button.right - box.right]
     })""")
     assert len(boxes) > 1 and (np.array(boxes) <= 0).all()
 
