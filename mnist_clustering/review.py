@@ -509,6 +509,10 @@ function corrections(state) {
   return {format: 1, clusters: [...touched.map(entryOf), ...state.lost], moved, apart}
 }
 
+function tidy(name) { // of one line, without what no file can hold; null if nothing is left
+  return name?.replace(/[\x00-\x1f\x7f-\x9f]/g, ' ').replace(/\p{Surrogate}/gu, '\ufffd').trim() || null
+}
+
 function readCorrections(text) { // gives an operation, or throws a sentence
   const isText = value => typeof value == 'string'
   const areTexts = values => Array.isArray(values) && values.every(isText)
@@ -527,10 +531,11 @@ function readCorrections(text) { // gives an operation, or throws a sentence
   const lost = []
   for (const entry of saved.clusters) {
     const found = imagesWith(entry.members)
-    if (!found.length) lost.push(entry)
+    const name = tidy(entry.name)
+    if (!found.length) lost.push({...entry, name})
     else {
       const absent = entry.members.filter(digest => !firstWith.has(digest))
-      entries.push({name: entry.name, none: entry.none, images: found, absent})
+      entries.push({name, none: entry.none, images: found, absent})
     }
   }
   const movedAbsent = saved.moved.filter(digest => !firstWith.has(digest))
@@ -951,7 +956,7 @@ function goOn(id) { // to the next name
 function commitName(input) {
   const id = input.closest('.card').cluster
   const cluster = inCluster(id)
-  const name = input.value.trim() || null
+  const name = tidy(input.value)
   if (!cluster || name === cluster.name && !(cluster.none && name)) return
   perform({kind: 'name', cluster: id, name})
   const [other] = namesakes(current(), id)
@@ -1531,14 +1536,23 @@ def read_corrections(
     try:
         saved = json.loads(Path(file).read_text(encoding='utf-8-sig'))
     except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f'{file} cannot be read as corrections ({error}): save it from the review page') from error
+        reason = error.strerror if isinstance(error, OSError) else 'this is no JSON'
+        raise ValueError(f'{file} cannot be read ({reason}): give a corrections.json from the review page') from error
     number = saved.get('format') if isinstance(saved, dict) else None
     if type(number) is int and number > FORMAT:
         raise ValueError(f'{file} has format {number}, and this version reads format {FORMAT}: '
                          'install a newer mnist_clustering')
     if type(number) is not int or number != FORMAT or not _are_corrections(saved):
         raise ValueError(f'{file} holds no corrections: give a corrections.json from the review page')
-    return Corrections(saved['clusters'], saved['moved'], saved.get('apart', []))
+    clusters = [told | {'name': _tidy(told['name'])} for told in saved['clusters']]
+    return Corrections(clusters, saved['moved'], saved.get('apart', []))
+
+def _tidy(name):
+    "A name as the page takes it: of one line, without what no file can hold; None if nothing is left."
+    if name is None:
+        return None
+    name = re.sub(r'[\x00-\x1f\x7f-\x9f]', ' ', name).encode('utf-16', 'surrogatepass').decode('utf-16', 'replace')
+    return name.strip() or None
 
 def _are_corrections(saved):
     "Has this dict the parts of format 1?"
@@ -1572,7 +1586,7 @@ def apply_corrections(
     numbers = {} # of each entry: that of the new cluster with most of its images, or else a fresh one
     for cluster, (chosen, _) in sorted(joined.items(), key=lambda item: (-item[1][1], item[0])):
         numbers.setdefault(chosen, cluster)
-    fresh = max(clusters.max(initial=-1), -1) + 1
+    fresh = int(max(clusters.max(initial=-1), -1)) + 1
     for chosen in range(len(corrections.clusters)):
         if chosen not in numbers:
             numbers[chosen] = fresh
@@ -1595,16 +1609,17 @@ def _entries_of(corrections, digests):
     for chosen, told in enumerate(corrections.clusters):
         if not present.intersection(told['members']):
             n = len(told['members'])
-            lines.append((_describe(told), f"none of its images is here any more, of {n:,}"))
-        twice = {} # first owner -> images
+            lines.append((_describe(told), f'none of its images is here any more, of {n:,}'))
+        twice = {} # image -> the cluster that has it first
         for digest in told['members']:
             if digest not in present:
                 absent[digest] = True
             elif owner[digest] != chosen:
-                twice.setdefault(owner[digest], []).append(digest)
-        for first, images in twice.items():
-            also = f'also in the {_describe(corrections.clusters[first])}, and kept there'
-            lines.append((f'{_some(images)} of the {_describe(told)}', also))
+                twice[digest] = owner[digest]
+        if twice:
+            first = next(iter(twice.values()))
+            where = _describe(corrections.clusters[first]) if len(set(twice.values())) == 1 else 'clusters before it'
+            lines.append((f'{_some(list(twice))} of the {_describe(told)}', f'also in the {where}, and kept there'))
     absent |= dict.fromkeys(digest for digest in corrections.moved if digest not in present)
     if absent:
         lines.append((_some(list(absent)), 'not among these images'))
