@@ -127,7 +127,7 @@ def check_seed(
 
 def chosen_parameters(
     options: Namespace, # from cluster_parser
-    n: int # how many images are clustered: no number of them is larger
+    n: int | None # how many images are clustered: no number of them is larger; None while it is not known
 ) -> tuple[int | str, dict, dict]: # n_clusters, the parameters of the features and those of the clusterer
     "Read the parameters; ValueError if one is no value for it, or is for another entry."
     features = look_up(FEATURES, '--features', options.features)
@@ -147,7 +147,8 @@ def chosen_parameters(
             takers, run = ' and '.join(entries), f'{options.clusterer} on {options.features}'
             raise ValueError(f'--{name} is for {takers}, not for {run}: leave it out')
         chosen[name] = parameter.read(f'--{name}', text)
-        if parameter.high is None and isinstance(chosen[name], int) and chosen[name] > n:
+        bounded = parameter.high is None and n is not None and isinstance(chosen[name], int)
+        if bounded and chosen[name] > n:
             raise ValueError(f'--{name} must be auto or a number from {parameter.low:,} to {n:,}, not {text}')
     return (n_clusters, {name: value for name, value in chosen.items() if name in features.parameters},
             {name: value for name, value in chosen.items() if name in clusterer.parameters})
@@ -242,7 +243,7 @@ def cluster_own(
     from mnist_clustering.own_run import OWN_FILES, OwnRun, cluster_images, describe_run, write_own_run
     from mnist_clustering.review import read_corrections
     file = own_features(options)
-    chosen_parameters(options, sys.maxsize)
+    chosen_parameters(options, None)
     corrections = read_corrections(options.corrections) if options.corrections else None
     rows = read_rows(file) if file else None
     out = options.out or Path('output') / (Path(options.paths[0]).resolve().stem or 'images')

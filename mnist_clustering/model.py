@@ -341,7 +341,7 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
 
     @classmethod
     def load(cls,
-        folder: Path | str # that save wrote
+        folder: Path | str # that save has made
     ): # the model
         "Read a saved model; ValueError if there is none, if it is damaged, or of a later format. Nothing in it is run."
         import skops.io
@@ -350,7 +350,8 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
             about = json.loads((folder / 'model.json').read_text(encoding='utf-8'))
             later = about['format'] > FORMAT
         except Exception as error: # missing, damaged, or somebody else's
-            raise ValueError(f'{folder} holds no saved model ({error}): give a folder that save wrote') from error
+            raise ValueError(f'{folder} holds no saved model: give the folder of an earlier run, '
+                             'or one that ClusterModel.save has made') from error
         if later:
             raise ValueError(f'{folder} was written by a later version of mnist_clustering: '
                              'install a newer one to read it')
