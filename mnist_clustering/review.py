@@ -1682,7 +1682,7 @@ def write_review(
     if not (confidence.min() >= 0 and confidence.max() <= 1):
         raise ValueError('confidence must be from 0 to 1, without NaN')
     if not np.array_equal(np.sort(order), np.arange(n)) or len(heights) != n - 1:
-        raise ValueError(f'order must hold each of the {n:,} images once, and heights one number less')
+        raise ValueError('order must hold each image once, and heights one number less')
 
     shown = _arrange(clusters, confidence) # so that each cluster is one stretch of the page's images
     described = _clusters_of(clusters[shown], digests[shown], cluster_names, corrections)
