@@ -68,6 +68,7 @@ _CHOOSE = '''const i = source.selected.indices[0]
 const safe = text => `${text}`.replace(/[&<>"']/g, sign => `&#${sign.charCodeAt(0)};`)
 const say = field => {
   const value = source.data[field][i]
+  if (typeof value == 'string') return value
   return field in tellers ? tellers[field].format(value, '', {}) : +value.toFixed(3)
 }
 const fields = /@(\\w+)({[^}]*})?/g
@@ -175,7 +176,8 @@ def interactive_map(
     clusters: np.ndarray | dict[str, np.ndarray], # (n,) the cluster of each image, -1 for noise; or several, by name
     labels: np.ndarray | None = None, # (n,) the label of each image, any values, if that is known
     suspicion: np.ndarray | None = None, # (n,) -1 to 1, how suspicious each label is
-    names: dict | None = None # cluster -> label, frozen elsewhere; the best for these very images when None
+    names: dict | None = None, # cluster -> label, frozen elsewhere; the best for these very images when None
+    files: list | None = None # n texts, where each image comes from
 ) -> object: # a Bokeh layout, for save_map or bokeh.io.show
     "All images as points that show themselves when pointed at; ValueError if there are none, or not as many of each."
     from bokeh import models
@@ -183,11 +185,12 @@ def interactive_map(
 
     if not isinstance(clusters, dict):
         clusters = {'clusters': clusters}
-    given = [('images', images), ('xy', xy), *clusters.items(), ('labels', labels), ('suspicion', suspicion)]
+    given = [('images', images), ('xy', xy), *clusters.items(), ('labels', labels), ('suspicion', suspicion),
+             ('files', files)]
     sizes = [(name, len(values)) for name, values in given if values is not None]
     if not clusters or len({size for _, size in sizes}) > 1 or not len(images):
         counted = ', '.join(f'{name} {size:,}' for name, size in sizes)
-        raise ValueError(f'images, xy, clusters, labels and suspicion must be as many as each other and at least one, '
+        raise ValueError(f'images, xy, clusters and all other columns must be as many as each other and at least one, '
                          f'not {counted}')
     xy = np.asarray(xy, np.float32)
     if xy.shape != (len(xy), 2) or not np.isfinite(xy).all():
@@ -198,6 +201,8 @@ def interactive_map(
 
     found = [as_clusters(values).astype(np.int32) for values in clusters.values()]
     columns, known, texts = _describe(xy, found, labels, suspicion, names)
+    if files is not None:
+        columns['file'] = [str(file).encode(errors='replace').decode() for file in files]
     source = models.ColumnDataSource(columns)
     texts = [models.ColumnDataSource(text) for text in texts]
     written = models.ColumnDataSource(dict(texts[-1].data))
@@ -211,6 +216,8 @@ def interactive_map(
     if labels is not None:
         tellers['label'] = models.CustomJSHover(args={'words': known['words']}, code='return words[value]')
         lines.append('label @label{custom}')
+    if files is not None:
+        lines.insert(1, '@file')
     if suspicion is not None:
         lines.append('suspicion @suspicion{0.000}')
     card = _CARD.replace('SHEETS', source.id).replace('LINES', '<br>'.join(lines))

@@ -30,7 +30,7 @@ from mnist_clustering.communities import (
 )
 from .data import as_pixels, as_rows
 from .evaluation import map_clusters
-from .features import FEATURES, Features, Parameter
+from .features import FEATURES, Features, MnistFeatures, Parameter
 from .kmeans import CLUSTERERS
 from .prepare import NormalizedPCA
 from .shapes import vote_weights
@@ -350,8 +350,8 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
             about = json.loads((folder / 'model.json').read_text(encoding='utf-8'))
             later = about['format'] > FORMAT
         except Exception as error: # missing, damaged, or somebody else's
-            raise ValueError(f'{folder} holds no saved model: give the folder of an earlier run, '
-                             'or one that ClusterModel.save has made') from error
+            raise ValueError(f'{folder} holds no saved model: give the folder of a run of '
+                             'mnist_cluster, or one that ClusterModel.save wrote') from error
         if later:
             raise ValueError(f'{folder} was written by a later version of mnist_clustering: '
                              'install a newer one to read it')
@@ -406,7 +406,8 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
         "What is known of the features; ValueError if there are none of that name."
         if isinstance(self.features, str):
             return look_up(FEATURES, 'features', self.features, self.features_params)
-        return Features(make=lambda seed, fresh: clone(self.features), about='of your own', of_images=False)
+        of_images = isinstance(self.features, MnistFeatures)
+        return Features(make=lambda seed, fresh: clone(self.features), about='of your own', of_images=of_images)
 
     def _has_ink(self, rows):
         "Which images are not blank."

@@ -1,8 +1,10 @@
 "The commands on a folder of somebody's own images, from end to end."
 import json
+import os
 import shutil
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from mnist_clustering.data import load_mnist
 from mnist_clustering.images import load_images
 from mnist_clustering.model import ClusterModel
 from mnist_clustering.own_run import OWN_FILES, OwnRun, cluster_images
+from mnist_clustering.review import Corrections
 from mnist_clustering.store import walk
 
 SMALL = load_digits()
@@ -45,7 +48,7 @@ def scans(tmp_path_factory):
 def out(scans, run):
     ended = run('mnist_cluster', scans, '--out', scans.parent / 'out')
     assert ended.returncode == 0 and not ended.stderr, ended.stderr
-    assert '303 images, 1 files skipped' in ended.stdout
+    assert '303 images, 1 file skipped' in ended.stdout
     return scans.parent / 'out'
 
 
@@ -55,14 +58,15 @@ def truth_of(table):
 
 def test_a_folder_becomes_pure_clusters_and_all_files(out):
     table = pd.read_csv(out / 'labels.csv')
-    assert list(table) == ['file', 'cluster', 'name', 'confidence', 'second_choice', 'warning', 'digest']
+    assert list(table) == ['file', 'cluster', 'name', 'confidence', 'second_choice', 'second_name', 'warning',
+                           'digest']
     drawn = table[~table['file'].str.startswith('empty')]
     shares = pd.crosstab(truth_of(drawn), drawn['cluster'])
     assert shares.max().sum() > .93 * len(drawn)
     assert 10 <= shares.shape[1] <= 20
     written = {path.relative_to(out).as_posix() for path in walk(out) if path.is_file()} - {'manifest.json'}
     assert {name for name in written if not name.startswith('clusters/')} == {
-        name for name in OWN_FILES if name not in ('unhonoured.csv', 'clusters/cluster_*.png')}
+        name for name in OWN_FILES if name not in ('unhonoured.csv', 'kept_corrections.json', 'clusters/cluster_*.png')}
     assert len([name for name in written if name.startswith('clusters/')]) == table['cluster'].nunique()
     assert pd.read_parquet(out / 'labels.parquet')['cluster'].equals(table['cluster'])
     assert pd.read_csv(out / 'skipped.csv')['name'].tolist() == ['broken.png']
@@ -228,7 +232,7 @@ def test_features_of_ones_own(scans, tmp_path, call):
     assert pd.read_csv(tmp_path / 'out/labels.csv')['cluster'].nunique() == 5
     np.save(tmp_path / 'rows.npy', rows[:7])
     ended = call('mnist_cluster', scans, '--out', tmp_path / 'other', '--features', tmp_path / 'rows.npy')
-    assert ended.returncode == 1 and 'a row of features for each of the 303 images' in ended.stderr
+    assert ended.returncode == 1 and 'a row of features for each of 303 images' in ended.stderr
     assert not (tmp_path / 'other').exists()
 
 
@@ -298,3 +302,87 @@ def test_a_damaged_model_is_refused_in_one_sentence(out, tmp_path, call):
         ended = call('mnist_assign', broken, tmp_path, '--out', tmp_path / 'assigned')
         assert ended.returncode == 1 and ended.stderr.count('\n') == 1 and 'cannot be read' in ended.stderr
     assert not (tmp_path / 'assigned').exists()
+
+
+def names_in(corrections, names):
+    "A file of corrections that gives these names to clusters of these members."
+    told = [{'name': name, 'none': False, 'members': members} for name, members in names.items()]
+    corrections.write_text(json.dumps({'format': 1, 'clusters': told, 'moved': []}))
+    return corrections
+
+
+def test_a_run_without_corrections_keeps_those_of_the_last(scans, tmp_path, call):
+    out, options = tmp_path / 'out', ('mnist_cluster', scans, '--out', tmp_path / 'out')
+    assert call(*options).returncode == 0
+    table = pd.read_csv(out / 'labels.csv')
+    members = {str(i): table['digest'][table['cluster'] == i].tolist() for i in (0, 1)}
+    first = names_in(tmp_path / 'first.json', {'old': members['0']})
+    assert call(*options, '--corrections', first).returncode == 0
+    again = call(*options)
+    assert 'kept_corrections.json are kept' in again.stdout
+    assert (out / 'kept_corrections.json').read_bytes() == first.read_bytes()
+    assert 'old' in pd.read_csv(out / 'labels.csv')['name'].tolist()
+    mine = names_in(out / 'corrections.json', {'new': members['0'], 'another': members['1']}) # saved there by a person
+    os.utime(mine, (time.time() + 10, time.time() + 10))
+    assert 'corrections.json are kept' in call(*options).stdout
+    assert set(pd.read_csv(out / 'labels.csv')['name'].dropna()) == {'new', 'another', 'blank'}
+    assert 'another' in mine.read_text()
+    assert 'are kept' not in call('mnist_cluster', scans, '--out', tmp_path / 'other').stdout
+
+
+def test_a_dry_run_writes_nothing(scans, tmp_path, call):
+    options = 'mnist_cluster', scans, '--out', tmp_path / 'out', '--n_clusters', 4
+    assert call(*options, '--export', 'copy', '--dry_run').returncode == 0
+    assert not list(tmp_path.iterdir())
+    assert call(*options).returncode == 0
+    before = {path: path.stat().st_mtime_ns for path in walk(tmp_path)}
+    assert call(*options[:-1], 6, '--export', 'copy', '--dry_run').returncode == 0
+    model = 'mnist_assign', tmp_path / 'out', scans, '--out', tmp_path / 'assigned'
+    assert call(*model, '--export', 'link', '--dry_run').returncode == 0
+    assert {path: path.stat().st_mtime_ns for path in walk(tmp_path)} == before
+
+
+def test_features_may_come_in_any_order_with_names(scans, tmp_path, call):
+    images = load_images(scans)
+    rows = pd.DataFrame(images.images.reshape(len(images), -1) / 255 + 1e-3)
+    rows.columns = rows.columns.astype(str)
+    named = rows.assign(file=images.names)
+    np.save(tmp_path / 'rows.npy', rows)
+    named.sample(frac=1, random_state=0).to_parquet(tmp_path / 'rows.parquet')
+    for kind in ('npy', 'parquet'):
+        ended = call('mnist_cluster', scans, '--out', tmp_path / kind, '--features', tmp_path / f'rows.{kind}')
+        assert ended.returncode == 0 and f'rows.{kind}, then louvain' in ended.stdout, ended.stderr
+        assert f'rows.{kind}' in json.loads((tmp_path / kind / 'run.json').read_text())['features']
+    assert (tmp_path / 'npy/labels.csv').read_bytes() == (tmp_path / 'parquet/labels.csv').read_bytes()
+    named[:-1].to_parquet(tmp_path / 'fewer.parquet')
+    ended = call('mnist_cluster', scans, '--out', tmp_path / 'fewer', '--features', tmp_path / 'fewer.parquet')
+    assert ended.returncode == 1 and f'no row for 1 image, {images.names[-1]} first' in ended.stderr
+    model = 'mnist_assign', tmp_path / 'npy', scans, '--out', tmp_path / 'assigned'
+    assert 'fitted to features of your own' in call(*model).stderr
+    assert call(*model, '--features', tmp_path / 'rows.parquet').returncode == 0
+    assigned = pd.read_csv(tmp_path / 'assigned/labels.csv')
+    known = assigned['cluster'] >= 0
+    fitted = pd.read_csv(tmp_path / 'npy/labels.csv')['cluster']
+    assert known.mean() > .9 and (assigned['cluster'] == fitted)[known].mean() > .95
+    rows.iloc[17, 3] = np.nan
+    np.save(tmp_path / 'rows.npy', rows)
+    ended = call('mnist_cluster', scans, '--out', tmp_path / 'nan', '--features', tmp_path / 'rows.npy')
+    assert ended.returncode == 1 and 'row 17 (counted from 0) has a NaN' in ended.stderr
+
+
+def test_what_a_person_has_moved_is_certain(scans, tmp_path):
+    images = load_images(scans)
+    model = cluster_images(images)
+    digests = images.done['digest'].to_numpy()
+    moved = digests[model.labels_ == 1][:2].tolist()
+    told = [{'name': 'mine', 'none': False, 'members': [*digests[model.labels_ == 0], *moved]}]
+    table = OwnRun(images, model, Corrections(told, moved)).table.set_index('digest')
+    assert (table.loc[moved, 'confidence'] == 1).all() and table.loc[moved, 'second_choice'].isna().all()
+    assert (table.loc[moved, 'name'] == 'mine').all()
+
+
+def test_blank_images_are_apart_for_the_network_too(scans):
+    images = load_images(scans)
+    model = cluster_images(images, 'cnn', 'kmeans', 10)
+    assert model.names_[model.labels_[images.blank][0]] == 'blank'
+    assert len(np.unique(model.labels_[images.blank])) == 1 and model.n_clusters_ == 11
