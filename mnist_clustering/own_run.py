@@ -211,10 +211,10 @@ def _write_page(folder, run, pairs, title):
     shown = np.where(np.isin(model.labels_, largest), model.labels_, -1)
     rows = show_clusters(images.images, shown)
     members = figure(rows, 'members.png', 'Some members of each cluster, with its number')
-    closest = pairs.head(10)
+    nearest = pairs.head(10)
     alike = ''
-    if len(closest):
-        alike = figure(_show_pairs(images.images, model.labels_, closest), 'pairs.png',
+    if len(nearest):
+        alike = figure(_show_pairs(images.images, model.labels_, nearest), 'pairs.png',
                        'Pairs of clusters that look alike, the closest first')
     with threadpool_limits(1): # or the map would lie otherwise on another number of cores
         xy = np.zeros((len(images), 2))

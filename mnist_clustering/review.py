@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment
 
-from .data import as_labels, as_stack
+from .data import as_labels, as_stack, counted
 from .interactive_map import sprite_sheets
 from .store import fingerprint, whole_file
 
@@ -1522,11 +1522,7 @@ def _is_named(told):
 
 def _kept_of(kept, n, one):
     "So many of so many, in words."
-    return _count(n, one) if kept == n else f'{kept:,} of {_count(n, one)}'
-
-def _count(n, one):
-    "So many of a thing, in words."
-    return f"{n:,} {one if n == 1 else f'{one}s'}"
+    return counted(n, one) if kept == n else f'{kept:,} of {counted(n, one)}'
 
 # %% ../nbs/11_review.ipynb #57ebf4d6
 def read_corrections(
@@ -1632,7 +1628,7 @@ def _entries_of(corrections, digests):
 def _some(digests):
     "How many images, and the first three of them."
     shown = ', '.join(_readable(digest) for digest in digests[:3])
-    return f"{_count(len(digests), 'image')} ({shown}{', …' if len(digests) > 3 else ''})"
+    return f"{counted(len(digests), 'image')} ({shown}{', …' if len(digests) > 3 else ''})"
 
 def _readable(text):
     "A text that a terminal can show: not too long, with nothing that would act on it."
