@@ -16,7 +16,7 @@ import sys
 import warnings
 from argparse import ArgumentParser, Namespace, RawTextHelpFormatter
 from contextlib import nullcontext
-from functools import wraps
+from functools import partial, wraps
 from importlib.metadata import version
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from .data import Images, counted, load_mnist
 from .features import FEATURES, Parameter
 from .kmeans import CLUSTERERS
 from .model import ClusterModel, look_up, read_names
-from .store import cache_folder, clear_cache, progress, run_folder, whole_file
+from .store import cache_folder, cached, clear_cache, progress, run_folder, whole_file
 
 # %% ../nbs/15_cli.ipynb #1c7a8d84
 gc.freeze()
@@ -297,14 +297,14 @@ def cluster_own(
     if told and not options.corrections:
         print(f'The corrections in {told} are kept; give --out another folder to start without them.')
     with nullcontext() if options.dry_run else run_folder(out, OWN_FILES) as part:
-        images = load_images(options.paths if len(options.paths) > 1 else options.paths[0], options.labels)
+        source = options.paths if len(options.paths) > 1 else options.paths[0]
+        images = load_images(source, options.labels, keep=partial(cached, fresh=options.fresh))
         if options.export:
             refuse_export(images)
         n_clusters, features_params, clusterer_params = chosen_parameters(options, len(images))
         rows = None if table is None else rows_of(table, images.names)
         features = str(file or options.features)
-        print(f'{counted(len(images), "image")}, {counted(len(images.skipped), "file")} skipped: '
-              f'{features}, then {options.clusterer} ...', flush=True)
+        print(f'{images.describe()}: {features}, then {options.clusterer} ...', flush=True)
         model = cluster_images(images, options.features, options.clusterer, n_clusters, options.seed,
                                features_params, clusterer_params, rows, options.fresh)
         run = OwnRun(images, model, corrections, features)
@@ -392,7 +392,7 @@ def mnist_assign(
     table = read_rows(options.features) if options.features else None
     refuse_inside(options.out, options.paths)
     with nullcontext() if options.dry_run else run_folder(options.out, ASSIGNED_FILES) as part:
-        images = load_images(options.paths if len(options.paths) > 1 else options.paths[0])
+        images = load_images(options.paths if len(options.paths) > 1 else options.paths[0], keep=cached)
         if options.export:
             refuse_export(images)
         rows = None if table is None else rows_of(table, images.names)
@@ -402,7 +402,7 @@ def mnist_assign(
             assigned.to_parquet(part / 'labels.parquet', index=False)
             images.skipped.to_csv(part / 'skipped.csv', index=False)
     shown = assigned['name'].where(assigned['name'].notna(), 'cluster ' + assigned['cluster'].astype(str))
-    print(f'{counted(len(images), "image")}, {counted(len(images.skipped), "file")} skipped')
+    print(images.describe())
     print(shown.value_counts().rename_axis('name').to_string())
     if not options.dry_run:
         print(f'Every image is in {options.out / "labels.csv"}.')

@@ -2,6 +2,8 @@
 import gzip
 import io
 import os
+import re
+import signal
 import subprocess
 import sys
 import tarfile
@@ -15,8 +17,10 @@ import pytest
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
+from mnist_clustering import images as room
 from mnist_clustering.data import load_mnist
-from mnist_clustering.images import Item, find_items, load_images, prepare_image, read_item
+from mnist_clustering.images import Item, OwnImages, find_items, load_images, natural_order, prepare_image, read_item
+from mnist_clustering.store import cached, clear_cache
 
 TEST = load_mnist()[1]
 DIGIT = TEST.images[0]
@@ -189,7 +193,7 @@ def test_a_file_that_vanishes_while_others_are_read_is_counted(tmp_path, monkeyp
     monkeypatch.setattr('mnist_clustering.images.find_items', lambda source: iter(items))
     loaded = load_images(tmp_path)
     assert loaded.names.tolist() == ['0.png', '2.png']
-    assert reasons(loaded) == {'1.png': 'it was there, and is no longer'}
+    assert reasons(loaded) == {'1.png': 'there is no such file, or no longer'}
 
 
 def test_a_name_that_is_no_text_can_be_written(tmp_path):
@@ -200,6 +204,34 @@ def test_a_name_that_is_no_text_can_be_written(tmp_path):
     assert loaded.names.tolist() == ['caf\\xe9.png']
     loaded.done.to_parquet(tmp_path / 'done.parquet')
     assert len(load_images([os.fsdecode(path)])) == 1
+
+
+def test_names_that_command_a_screen_are_spelled_out(tmp_path):
+    for name in ('a\nb.png', 'a\x1b[31m.png', '<b>.png'):
+        (tmp_path / name).write_bytes(PNG)
+    loaded = load_images(tmp_path)
+    assert sorted(loaded.names) == ['<b>.png', 'a\\nb.png', 'a\\x1b[31m.png']
+    assert sorted(map(os.path.basename, loaded.done['path'])) == [b'<b>.png', b'a\nb.png', b'a\x1b[31m.png']
+
+
+def test_numbers_are_sorted_by_their_size():
+    names = ['1.png', '2.png', '02.png', '10.png', '10a.png', '010b.png', '11.png', 'a.png', 'A1.png', 'a1.png',
+             'a1b.png', 'a9999999999.png', 'a10000000000.png', 'a b.png', 'a-1.png', 'ab.png']
+    parts = [re.split(r'(\d+)', name.casefold()) for name in names]
+    by_size = [[int(part) if part.isdigit() else part for part in of_name] for of_name in parts]
+    order = sorted(range(len(names)), key=lambda i: (by_size[i], names[i]))
+    assert sorted(names, key=natural_order) == [names[i] for i in order]
+
+
+@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='no pipes here')
+def test_pipes_and_devices_are_never_opened(tmp_path):
+    os.mkfifo(tmp_path / 'pipe.png')
+    (tmp_path / '1.png').write_bytes(PNG)
+    (tmp_path / 'list.txt').write_text('1.png\npipe.png\n/dev/zero\n')
+    assert list(reasons(load_images(tmp_path / 'list.txt'))) == ['pipe.png', '/dev/zero']
+    for source in (tmp_path / 'pipe.png', '/dev/zero'):
+        with pytest.raises(ValueError, match='is a device or a pipe'):
+            load_images(source)
 
 
 def test_names_are_sorted_as_people_count(tmp_path):
@@ -255,6 +287,51 @@ def test_no_path_leaves_a_tar(tmp_path):
     loaded = load_images(tmp_path / 'a.tar.gz')
     assert loaded.names.tolist() == ['a/b.png']
     assert sorted(reasons(loaded)) == ['../up.png', '/root.png', 'device.png', 'hard.png', 'link.png']
+
+
+def pack_tar(path, files):
+    with tarfile.open(path, 'w:gz') as archive:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+
+
+def pack_zip(path, files):
+    with zipfile.ZipFile(path, 'w') as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+
+
+def test_an_archive_in_a_folder_is_read_like_a_folder(tmp_path):
+    (tmp_path / 'b').mkdir()
+    (tmp_path / 'b' / '0.png').write_bytes(encode(TEST.images[0]))
+    files = {name: encode(TEST.images[i + 1]) for i, name in enumerate(('1.png', '2.png', 'in/3.png'))}
+    pack_zip(tmp_path / 'a.zip', files | {'notes.txt': b'', '../up.png': PNG, 'inner.tgz': b''})
+    pack_tar(tmp_path / 'b' / 'C.TAR.GZ', {'4.png': encode(TEST.images[4])})
+    loaded = load_images(tmp_path, labels='folders')
+    assert loaded.names.tolist() == ['a.zip/1.png', 'a.zip/2.png', 'a.zip/in/3.png', 'b/0.png', 'b/C.TAR.GZ/4.png']
+    assert loaded.labels.tolist() == ['a', 'a', 'in', 'b', 'C']
+    assert np.array_equal(loaded.images, TEST.images[[1, 2, 3, 0, 4]])
+    assert [bool(path) for path in loaded.done['path']] == [False] * 3 + [True, False]
+    assert reasons(loaded) == {
+        'a.zip/../up.png': 'its name leads out of the archive',
+        'a.zip/inner.tgz': 'an archive in an archive is not opened: unpack the outer one',
+        'a.zip/notes.txt': 'no image, by the end of its name'}
+
+
+def test_a_damaged_archive_in_a_folder_is_skipped_with_a_reason(tmp_path):
+    (tmp_path / '1.png').write_bytes(PNG)
+    for name in ('a.zip', 'b.tar', 'c.tgz'):
+        (tmp_path / name).write_bytes(b'nothing of the kind')
+    (tmp_path / 'd.7z').write_bytes(b'7z')
+    loaded = load_images(tmp_path)
+    assert loaded.names.tolist() == ['1.png']
+    damaged = {name: reason.split(' (')[0] for name, reason in reasons(loaded).items()}
+    assert damaged == {name: 'the archive is cut short or damaged' for name in ('a.zip', 'b.tar', 'c.tgz')} | {
+        'd.7z': 'an archive of a kind that is not read: unpack it'}
+    with pytest.raises(ValueError, match='a.zip cannot be read'):
+        load_images(tmp_path, on_error='raise')
 
 
 def test_one_name_twice_in_an_archive_is_two_images(tmp_path):
@@ -313,6 +390,49 @@ def test_idx_as_mnist_is_distributed(tmp_path):
             load_images(tmp_path / 't10k-images-idx3-ubyte.gz')
 
 
+@pytest.mark.parametrize('shape', [(2**31, 28, 28), (2**31,) * 4, (30, 28)])
+def test_an_idx_file_that_promises_more_than_it_has_takes_no_memory(shape, tmp_path):
+    head = bytes([0, 0, 8, len(shape)]) + np.array(shape, '>u4').tobytes()
+    (tmp_path / 'plain').write_bytes(head + bytes(500))
+    (tmp_path / 'packed').write_bytes(gzip.compress(head + bytes(500)))
+    for name in ('plain', 'packed'):
+        tracemalloc.start()
+        with pytest.raises(ValueError, match='cut short or damaged: 500 bytes of'):
+            load_images(tmp_path / name)
+        assert tracemalloc.get_traced_memory()[1] < 5e6
+        tracemalloc.stop()
+
+
+def test_labels_that_are_no_idx_file_are_refused(tmp_path):
+    write_idx(tmp_path / 'a-images-idx3-ubyte', TEST.images[:5])
+    for data in (b'', b'text that is long enough'):
+        (tmp_path / 'a-labels-idx1-ubyte').write_bytes(data)
+        with pytest.raises(ValueError, match='a-labels-idx1-ubyte is no IDX file'):
+            load_images(tmp_path / 'a-images-idx3-ubyte')
+
+
+def test_nan_is_found_where_it_is():
+    pixels = TEST.images[:30].astype(float)
+    pixels[17, 3, 3] = np.nan
+    with pytest.raises(ValueError, match='the array has NaN in row 17: '):
+        load_images(pixels)
+    with pytest.raises(ValueError, match='the table has NaN in row 17: '):
+        load_images(pd.DataFrame(pixels.reshape(30, -1)))
+    pixels[17, 3, 3] = np.inf
+    with pytest.raises(ValueError, match='the array has infinity in row 17: '):
+        load_images(pixels)
+
+
+def test_a_table_with_one_endless_line_is_refused(tmp_path):
+    (tmp_path / 'a.csv').write_text('1,' * 6_000_000)
+    with pytest.raises(ValueError, match='its first line has more than 10,000,000 characters'):
+        load_images(tmp_path / 'a.csv')
+    (tmp_path / 'a.csv').write_text('a,b,c\n1,2,3,4\n')
+    with pytest.raises(ValueError, match='cannot be read as a table') as refused:
+        load_images(tmp_path / 'a.csv')
+    assert '\n' not in str(refused.value)
+
+
 def test_several_arrays_need_a_choice(tmp_path):
     np.savez(tmp_path / 'a.npz', x_train=TEST.images[:3], x_test=TEST.images[3:5])
     with pytest.raises(ValueError, match=r"x_train, x_test: give np.load\(file\)\['name'\]"):
@@ -340,12 +460,14 @@ def test_numbers_of_every_range_are_understood(dtype, top, inverted):
 
 @pytest.mark.parametrize('source, words', [
     (np.zeros((3, 28, 28)) - 1, 'pixels from -1.0 to -1.0'),
-    (np.full((3, 28, 28), np.nan), 'without NaN'),
+    (np.full((3, 28, 28), np.nan), 'has NaN in row 0'),
     (np.zeros((3, 28, 28, 4)), r'not \(n, height, width\)'),
     (np.zeros((0, 28, 28)), 'holds no images'),
     ([], 'holds no images'),
     (pd.DataFrame({'label': [1, 2]}), 'no column of images'),
     ('nowhere.zip', 'does not exist'),
+    (5, 'this int is no source of images: give a folder'),
+    ({'a': 1}, 'this dict is no source of images'),
 ])
 def test_what_cannot_be_images_is_refused_in_one_sentence(source, words):
     with pytest.raises(ValueError, match=words):
@@ -415,6 +537,205 @@ def test_blank_paper_is_blank_however_it_looks():
     pages = [noise, shade, shade + random.normal(0, 3, shade.shape), dust, np.zeros((70, 50)), np.full((70, 50), 255.)]
     loaded = load_images([page.astype(np.uint8) for page in pages])
     assert loaded.blank.all() and loaded.done['warning'].eq('blank').all()
+
+
+def on_paper(ink, noise, random, paper=170, dark=60):
+    "Ink of 0 to 255 on grey paper, with noise everywhere."
+    share = ink / 255
+    grey = paper * (1 - share) + dark * share + random.normal(0, noise, ink.shape)
+    return grey.clip(0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize('factor, noise, least', [(1, 10, .98), (1, 15, .95), (1, 20, .92), (3, 15, .97), (3, 25, .93)])
+def test_noise_on_grey_paper_breaks_no_strokes(factor, noise, least):
+    random = np.random.default_rng(0)
+    digits = [np.kron(image, np.ones((factor, factor), np.uint8)) for image in TEST.images[:100]]
+    clean, noisy = (load_images([on_paper(digit, sd, random) for digit in digits]) for sd in (0, noise))
+    likeness = []
+    for first, second in zip(clean.images, noisy.images):
+        moved = [np.roll(second, by, (0, 1)) for by in np.ndindex(3, 3)] # by a pixel at most, below
+        likeness.append(max(np.corrcoef(first.ravel(), np.roll(image, -1, (0, 1)).ravel())[0, 1] for image in moved))
+    assert np.mean(likeness) > least
+    assert not noisy.blank.any()
+    assert noisy.done['warning'].str.contains('several').sum() <= 1
+
+
+@pytest.mark.parametrize('side', [28, 60, 150])
+@pytest.mark.parametrize('noise', [5, 20])
+def test_noisy_paper_without_ink_is_blank(side, noise):
+    random = np.random.default_rng(0)
+    assert load_images([on_paper(np.zeros((side, side)), noise, random) for _ in range(50)]).blank.all()
+
+
+# What was read before
+
+@pytest.fixture
+def small_batches(monkeypatch, tmp_path):
+    "A folder of 120 images in batches of some twenty, with a cache of its own, and a list of the names that are read."
+    monkeypatch.setenv('MNIST_CLUSTERING_CACHE', str(tmp_path / 'cache'))
+    monkeypatch.setattr(room, 'LEAST', 20)
+    monkeypatch.setattr(room, 'SETTLED', -1e9) # the files were made just now
+    folder = tmp_path / 'scans'
+    folder.mkdir()
+    for i, image in enumerate(TEST.images[:120]):
+        (folder / f'{i}.png').write_bytes(encode(image))
+    monkeypatch.setattr(room, '_ends_batch', lambda name: name.endswith('5.png'))
+    names = []
+    read_pages = room.read_pages
+
+    def counted(item):
+        names.append(item.name)
+        return read_pages(item)
+    monkeypatch.setattr(room, 'read_pages', counted)
+    return folder, names
+
+
+def assert_same(one, other):
+    assert np.array_equal(one.images, other.images)
+    assert np.array_equal(one.names, other.names)
+    pd.testing.assert_frame_equal(one.done, other.done)
+    pd.testing.assert_frame_equal(one.skipped, other.skipped)
+
+
+def test_files_that_did_not_change_are_not_read_again(small_batches):
+    folder, names = small_batches
+    pages = [Image.fromarray(image) for image in TEST.images[:3]]
+    pages[0].save(folder / '50.tif', save_all=True, append_images=pages[1:])
+    Image.fromarray(scan()[10:52, 12:40]).save(folder / '51a.png') # its border does not tell, so it has two choices
+    (folder / '52.txt').write_text('no image')
+    want = load_images(folder)
+    first = load_images(folder, keep=cached)
+    names.clear()
+    second = load_images(folder, keep=cached)
+    assert len(names) < 20 # the end of the folder, which is no whole batch
+    assert_same(first, want)
+    assert_same(second, want)
+    assert clear_cache() > 0
+    names.clear()
+    load_images(folder, keep=cached)
+    assert len(names) == 123
+
+
+def test_a_changed_a_new_and_a_lost_file_are_noticed(small_batches):
+    folder, names = small_batches
+    load_images(folder, keep=cached)
+    for change in ('bytes of the same number and time', 'new', 'lost'):
+        file = folder / '30.png'
+        if change == 'new':
+            (folder / '30a.png').write_bytes(encode(TEST.images[5]))
+        elif change == 'lost':
+            file.unlink()
+        else:
+            times = file.stat()
+            data = encode(255 - TEST.images[3])[:times.st_size]
+            file.write_bytes(data + bytes(times.st_size - len(data)))
+            os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+            assert file.stat().st_size == times.st_size and file.stat().st_mtime_ns == times.st_mtime_ns
+        names.clear()
+        loaded = load_images(folder, keep=cached)
+        assert 0 < len(names) < 60, change
+        assert_same(loaded, load_images(folder))
+
+
+def test_other_settings_are_another_reading(small_batches):
+    folder, names = small_batches
+    load_images(folder, keep=cached)
+    for settings in (dict(invert=True), dict(speck=.1), dict(crop=False)):
+        names.clear()
+        loaded = load_images(folder, keep=cached, **settings)
+        assert len(names) == 120
+        assert_same(loaded, load_images(folder, **settings))
+
+
+def test_a_folder_that_was_moved_is_known_and_lies_where_it_lies_now(small_batches):
+    folder, names = small_batches
+    load_images(folder, keep=cached)
+    moved = folder.rename(folder.with_name('moved'))
+    names.clear()
+    loaded = load_images(moved, keep=cached)
+    assert len(names) < 20
+    assert all(os.path.exists(path) for path in loaded.done['path'])
+
+
+def test_what_could_not_be_read_is_tried_again(small_batches, monkeypatch):
+    folder, names = small_batches
+    read_pages = room.read_pages
+
+    def fails(item):
+        if item.name == '30.png':
+            raise OSError(5, 'Input/output error')
+        return read_pages(item)
+    with monkeypatch.context() as broken:
+        broken.setattr(room, 'read_pages', fails)
+        assert list(reasons(load_images(folder, keep=cached))) == ['30.png']
+    names.clear()
+    assert len(load_images(folder, keep=cached)) == 120
+    assert '30.png' in names and len(names) < 25
+
+
+def test_files_that_may_still_change_are_not_kept(small_batches, monkeypatch):
+    folder, names = small_batches
+    monkeypatch.setattr(room, 'SETTLED', 3600)
+    load_images(folder, keep=cached)
+    names.clear()
+    load_images(folder, keep=cached)
+    assert len(names) == 120
+
+
+def test_a_reading_that_was_stopped_goes_on(small_batches, monkeypatch):
+    folder, names = small_batches
+    want = load_images(folder)
+    read_pages = room.read_pages
+
+    def stops(item):
+        if item.name == '80.png':
+            raise KeyboardInterrupt
+        return read_pages(item)
+    with monkeypatch.context() as stopped:
+        stopped.setattr(room, 'read_pages', stops)
+        with pytest.raises(KeyboardInterrupt):
+            load_images(folder, keep=cached)
+    names.clear()
+    assert_same(load_images(folder, keep=cached), want)
+    assert 40 <= len(names) < 80
+
+
+@pytest.mark.skipif(not hasattr(signal, 'SIGKILL'), reason='nothing kills here')
+def test_a_reading_that_was_killed_goes_on(small_batches):
+    folder, names = small_batches
+    program = f'''
+import os, signal
+from mnist_clustering import images
+from mnist_clustering.store import cached
+images.LEAST, images.SETTLED = 20, -1e9
+images._ends_batch = lambda name: name.endswith('5.png')
+def keep(*args, **recipe):
+    kept = cached(*args, **recipe)
+    keep.times += 1
+    if keep.times == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return kept
+keep.times = 0
+images.load_images({str(folder)!r}, keep=keep)
+'''
+    assert subprocess.run([sys.executable, '-c', program]).returncode == -signal.SIGKILL
+    loaded = load_images(folder, keep=cached)
+    assert 40 <= len(names) <= 80
+    assert_same(loaded, load_images(folder))
+
+
+def test_copies_are_counted_and_told(tmp_path):
+    for name in ('a.png', 'b.png', 'c.png'):
+        (tmp_path / name).write_bytes(PNG)
+    assert load_images(tmp_path / 'a.png').describe() == '1 image, 0 files skipped'
+    assert load_images(tmp_path).describe() == '3 images (2 exact copies), 0 files skipped'
+    (tmp_path / 'd.png').write_bytes(encode(np.full((30, 30), 255, np.uint8)))
+    (tmp_path / 'e.png').write_bytes(b'')
+    loaded = load_images(tmp_path)
+    assert loaded.n_copies == 2
+    assert loaded.describe() == '4 images (1 blank, 2 exact copies), 1 file skipped'
+    assert loaded[1:].describe() == '3 images (1 blank, 1 exact copy), 1 file skipped'
+    assert OwnImages(TEST.images[:2]).n_copies == 0
 
 
 # As much as there is
