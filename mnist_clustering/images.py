@@ -30,6 +30,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from hashlib import blake2b
+from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -993,8 +994,8 @@ def _reason(error):
 def _read_items(items, invert, steps, keep):
     "Each item with its pages and the reason why it, or the rest of it, could not be read; files in batches."
     read = partial(read_item, invert=invert, steps=steps)
-    recipe = dict(invert=invert, steps=steps, pillow=PIL.__version__,
-                  code=blake2b(Path(__file__).read_bytes(), digest_size=12).hexdigest())
+    code = Path(find_spec('mnist_clustering.images').origin).read_bytes() # of this module
+    recipe = dict(invert=invert, steps=steps, pillow=PIL.__version__, code=blake2b(code, digest_size=12).hexdigest())
     for batch in _batches(items):
         results = _read_kept(batch, read, keep, recipe) if keep else map(read, batch)
         for item, (pages, reason) in zip(batch, results):

@@ -48,7 +48,7 @@ def scans(tmp_path_factory):
 def out(scans, run):
     ended = run('mnist_cluster', scans, '--out', scans.parent / 'out')
     assert ended.returncode == 0 and not ended.stderr, ended.stderr
-    assert '303 images, 1 file skipped' in ended.stdout
+    assert '303 images (3 blank, 2 exact copies), 1 file skipped' in ended.stdout
     return scans.parent / 'out'
 
 
