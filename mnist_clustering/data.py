@@ -42,10 +42,11 @@ def as_labels(
 # %% ../nbs/00_data.ipynb #86867c29
 def counted(
     n: int, # how many
-    noun: str # what, for one
+    noun: str, # what, for one
+    nouns: str | None = None # what, for several; with an s behind it when None
 ) -> str: # such as '1 image' or '1,234 images'
     "A number with its noun."
-    return f'{n:,} {noun}' if n == 1 else f'{n:,} {noun}s'
+    return f'{n:,} {noun}' if n == 1 else f'{n:,} {nouns or noun + "s"}'
 
 # %% ../nbs/00_data.ipynb #26fed114
 def as_stack(

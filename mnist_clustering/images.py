@@ -41,7 +41,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from scipy import ndimage
 from tqdm.auto import tqdm
 
-from .data import SIZE, Images, as_labels
+from .data import SIZE, Images, as_labels, counted
 
 # %% ../nbs/00b_images.ipynb #1f735aa5
 BOX = 20 # pixels: the longer side of the ink, as in MNIST
@@ -866,11 +866,11 @@ class OwnImages(Images):
         if self.blank.any():
             of_them.append(f'{self.blank.sum():,} blank')
         if self.n_copies:
-            of_them.append(_count(self.n_copies, 'exact copy', 'exact copies'))
-        text = _count(len(self), 'image')
+            of_them.append(counted(self.n_copies, 'exact copy', 'exact copies'))
+        text = counted(len(self), 'image')
         if of_them:
             text += f' ({", ".join(of_them)})'
-        return f'{text}, {_count(len(self.skipped), "file")} skipped'
+        return f'{text}, {counted(len(self.skipped), "file")} skipped'
 
     def __getitem__(self, which):
         part = super().__getitem__(which)
@@ -890,10 +890,6 @@ class OwnImages(Images):
     def __repr__(self):
         text = super().__repr__().replace('Images(1 images', 'Images(1 image')
         return f'Own{text[:-1]}; {self.blank.sum():,} blank, {len(self.skipped):,} skipped)'
-
-def _count(n, one, several=None):
-    "A number with the right word behind it."
-    return f'{n:,} {one if n == 1 else several or one + "s"}'
 
 # %% ../nbs/00b_images.ipynb #9e5a4154
 SURE = .75 # of the border must be light, or dark, to tell what is paper
@@ -1132,7 +1128,7 @@ def load_images(
         found = 'no files'
         if len(skipped):
             reasons = skipped['reason'].value_counts()
-            found = f'{_count(len(skipped), "file")}, and none can be read: {reasons.index[0]}'
+            found = f'{counted(len(skipped), "file")}, and none can be read: {reasons.index[0]}'
         raise ValueError(f'{_call(source)} holds no images ({found})')
     _settle_polarity(images, rows, *others)
     _warn_of_size(rows)

@@ -108,11 +108,10 @@ class OwnRun:
         "What was run, how many clusters there are, and how well they agree with the labels where there are some."
         model, clusterer = self.model, self.model.clusterer_
         features = model.features if isinstance(model.features, str) else type(model.features).__name__
-        copies = int(self.images.done['digest'].duplicated().sum())
         about = dict(
-            n=len(self.images), skipped=len(self.images.skipped), blank=int(self.images.blank.sum()), copies=copies,
-            features=self.features or features, clusterer=model.clusterer, n_clusters=model.n_clusters_,
-            seed=model.seed, resolution=getattr(clusterer, 'resolution_', None),
+            n=len(self.images), skipped=len(self.images.skipped), blank=int(self.images.blank.sum()),
+            copies=self.images.n_copies, features=self.features or features, clusterer=model.clusterer,
+            n_clusters=model.n_clusters_, seed=model.seed, resolution=getattr(clusterer, 'resolution_', None),
             stability=getattr(clusterer, 'stability_', None))
         if self.images.labels is not None:
             found = score(self.images.labels, model.labels_)
@@ -243,19 +242,15 @@ def describe_run(
     "A run in words."
     about, model = run.about, run.model
     drawn = model.n_clusters_ - (model.blank_ is not None)
-    text = f'{counted(about["n"], "image")}: {counted(drawn, "cluster")}'
+    text = f'{run.images.describe()}. Found: {counted(drawn, "cluster")}'
     if about['blank']:
-        text += f', and one of {counted(about["blank"], "blank image")}'
+        text += ', and one of blank images'
     features = FEATURES[about['features']].about if about['features'] in FEATURES else 'of your own'
     text += (f'. Features: {about["features"]} ({features}). '
              f'Clusterer: {about["clusterer"]} ({CLUSTERERS[about["clusterer"]].about}).')
     if about['stability'] is not None:
         text += (f' Stability: {about["stability"]:.2f}; at 1 the clusters stay the same when a fifth of the images '
                  'is left out. It does not say that they are right.')
-    if about['copies']:
-        text += f' Exact copies of other images: {about["copies"]:,}.'
-    if about['skipped']:
-        text += f' Files that could not be read: {about["skipped"]:,}.'
     if 'accuracy' in about:
         text += (f" Against the labels: accuracy {about['accuracy']:.1%}, purity {about['purity']:.1%}, "
                  f"NMI {about['nmi']:.3f}.")
