@@ -1,4 +1,4 @@
-"Tidy what nbdev and JupyterLab leave: lists of names wider than 120 characters, and progress bars that were watched."
+"Tidy what tools leave: wide lists of names, progress bars that were watched, and tables with a random name."
 import ast
 import json
 import re
@@ -21,5 +21,7 @@ for path in Path('nbs').glob('*.ipynb'):
     page = json.loads(path.read_text(encoding='utf-8'))
     for cell in page['cells']:
         if 'outputs' in cell:
-            cell['outputs'] = [output for output in cell['outputs'] if WIDGET not in output.get('data', {})]
+            outputs = [output for output in cell['outputs'] if WIDGET not in output.get('data', {})]
+            text = re.sub(r'\bT_[0-9a-f]{5}(?=[_"\\])', f'T_{cell["id"]}', json.dumps(outputs, ensure_ascii=False))
+            cell['outputs'] = json.loads(text)
     path.write_text(json.dumps(page, indent=1, ensure_ascii=False, sort_keys=True) + '\n', encoding='utf-8')
