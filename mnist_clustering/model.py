@@ -28,7 +28,7 @@ from mnist_clustering.communities import (
     second_choices,
     tree_of_clusters,
 )
-from .data import as_pixels, as_rows
+from .data import as_pixels, as_rows, as_table
 from .evaluation import map_clusters
 from .features import FEATURES, Features, MnistFeatures, Parameter
 from .kmeans import CLUSTERERS
@@ -152,7 +152,7 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
     ): # self
         "Make features, cluster them and name the clusters; ValueError if something is refused, before any work."
         self._check(len(images))
-        rows = validate_data(self, as_rows(images))
+        rows = self._rows(images, reset=True)
         if labels is not None and len(labels) != len(rows):
             raise ValueError(f'labels must be as many as images, {len(rows):,}, not {len(labels):,}')
         inked = self._has_ink(rows)
@@ -179,7 +179,7 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
     ) -> np.ndarray: # (m,) clusters from 0; -1 is noise
         "The cluster of each image; NotFittedError before fit."
         check_is_fitted(self, 'clusterer_')
-        rows = validate_data(self, as_rows(images), reset=False)
+        rows = self._rows(images)
         inked = self._has_ink(rows)
         if inked.all():
             return self.assign(self.transform(rows), assign_noise)
@@ -195,7 +195,7 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
     ) -> np.ndarray: # (n, n_components) points, ready to be clustered
         "The first half of `fit`: images to points."
         entry = self._features_entry()
-        rows = validate_data(self, as_rows(images))
+        rows = self._rows(images, reset=True)
         if labels is not None and len(labels) != len(rows):
             raise ValueError(f'labels must be as many as images, {len(rows):,}, not {len(labels):,}')
         if entry.needs_labels and labels is None:
@@ -234,7 +234,7 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
     ) -> np.ndarray: # (m, n_components)
         "The points of images, as they are clustered; NotFittedError before fit."
         check_is_fitted(self, 'features_')
-        found = self.features_.transform(validate_data(self, as_rows(images), reset=False))
+        found = self.features_.transform(self._rows(images))
         return found if self.prepare_ is None else self.prepare_.transform(found)
 
     def assign(self,
@@ -304,7 +304,7 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
     ) -> pd.DataFrame: # a row for each: cluster (-1 is none of these), confidence, second_choice, strangeness
         "The clusters of later images, how sure they are, and which images are like none of the fitted ones."
         check_is_fitted(self, 'clusterer_')
-        rows = validate_data(self, as_rows(images), reset=False)
+        rows = self._rows(images)
         inked = self._has_ink(rows)
         blank = -1 if self.blank_ is None else self.blank_
         table = pd.DataFrame(dict(cluster=np.full(len(rows), blank), confidence=1., second_choice=-1, strangeness=0.))
@@ -408,6 +408,11 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
             return look_up(FEATURES, 'features', self.features, self.features_params)
         of_images = isinstance(self.features, MnistFeatures)
         return Features(make=lambda seed, fresh: clone(self.features), about='of your own', of_images=of_images)
+
+    def _rows(self, images, reset=False):
+        "Images as a table; bytes stay bytes where the features read images, and a quarter of the memory is enough."
+        of_images = self._features_entry().of_images
+        return validate_data(self, as_table(images) if of_images else as_rows(images), reset=reset)
 
     def _has_ink(self, rows):
         "Which images are not blank."

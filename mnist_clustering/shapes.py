@@ -23,8 +23,8 @@ from sklearn.neighbors import kneighbors_graph
 from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
-from .data import as_pixels, as_rows
-from .distortion import FURTHEST, DistortionNeighbors, distortions, k_nearest
+from .data import as_pixels, as_stack, as_table
+from .distortion import FURTHEST, DistortionNeighbors, blocks, distortions, k_nearest
 from .features import FEATURES, Features, Parameter
 from .store import cached, module_source, progress
 
@@ -175,9 +175,9 @@ class _MapOfNeighbors(DistortionNeighbors):
             for i in range(n_maps))
         return list(progress(layouts, total=n_maps, desc='maps'))
 
-    def _cached(self, name, make, X):
+    def _cached(self, name, make):
         "What make() gives, from the cache if it is there."
-        recipe = self._recipe(as_pixels(as_rows(X)))
+        recipe = self._recipe()
         recipe |= dict(n_components=self.n_components, seed=self.seed, umap=version('umap-learn'),
                        shapes=module_source('mnist_clustering.shapes'))
         return cached(name, make, self.fresh, **recipe)
@@ -265,7 +265,7 @@ class DistortionMap(ClusterMixin, _MapOfNeighbors):
     ): # self
         "Find the clusters; ValueError as described above."
         super().fit(X)
-        result = self._cached('components', self._find_components, X)
+        result = self._cached('components', self._find_components)
         self.embedding_ = result['embedding']
         self.component_labels_ = result['component_labels']
         self.ratios_ = result['ratios']
@@ -352,8 +352,8 @@ class DistortionFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Map
     ): # self
         "Draw the map; ValueError as DistortionMap."
         super().fit(X)
-        self.embedding_ = self._cached('map', lambda: dict(embedding=self._maps(1)[0]), X)['embedding']
-        self.digests_, self.first_copies_ = np.unique(self._digests(as_rows(X)), return_index=True)
+        self.embedding_ = self._cached('map', lambda: dict(embedding=self._maps(1)[0]))['embedding']
+        self.digests_, self.first_copies_ = np.unique(self._digests(as_table(X)), return_index=True)
         return self
 
     def fit_transform(self,
@@ -368,7 +368,7 @@ class DistortionFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Map
     ) -> np.ndarray: # (m, n_components) float32
         "The own place of a fitted image, and the mean place of the neighbours of another; NotFittedError before fit."
         check_is_fitted(self)
-        X = validate_data(self, as_rows(X), reset=False)
+        X = validate_data(self, as_table(X), reset=False)
         digests = self._digests(X)
         nearest = np.minimum(np.searchsorted(self.digests_, digests), len(self.digests_) - 1)
         places = self.embedding_[self.first_copies_[nearest]]
@@ -379,7 +379,10 @@ class DistortionFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Map
         return places
 
     def _digests(self, X):
-        return np.array([blake2b(row, digest_size=16).hexdigest() for row in as_pixels(X)])
+        images, digests = as_stack(X), []
+        for block in blocks(len(images)):
+            digests += [blake2b(image, digest_size=16).hexdigest() for image in as_pixels(images[block])]
+        return np.array(digests)
 
     @property
     def _n_features_out(self):
