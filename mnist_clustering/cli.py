@@ -179,7 +179,9 @@ def own_features(
     if options.dry_run and not options.export:
         raise ValueError('--dry_run tells what --export would do: give --export link or --export copy as well')
     told, options.features = options.features, options.features or 'distortion'
-    file = Path(told) if told and Path(told).suffix in ('.npy', '.parquet') else None
+    file = Path(told) if told and told not in FEATURES and Path(told).suffix else None
+    if file and file.suffix not in ('.npy', '.parquet'):
+        raise ValueError(f'--features {file} is neither .npy nor .parquet: write the rows in one of these forms')
     if file:
         options.features = 'pixels' # so that no parameter of other features is taken
     if options.clusterer is None:
@@ -196,6 +198,8 @@ def read_rows(
     "Read features of one's own; ValueError if there are none in the file."
     import numpy as np
     import pandas as pd
+    if not file.is_file():
+        raise ValueError(f'{file} does not exist: give a file .npy or .parquet with a row for each image')
     try:
         table = pd.DataFrame(np.load(file, allow_pickle=False)) if file.suffix == '.npy' else pd.read_parquet(file)
         if 'file' in table:
@@ -258,14 +262,23 @@ def export_images(
     dry_run: bool # only tell?
 ) -> None: # prints what goes where
     "Put images into a folder for each name; nothing is replaced."
-    from mnist_clustering.review import export_folders
+    from mnist_clustering.review import LEFT, export_folders
     files = [os.fsdecode(path) for path in images.done['path']]
+    if '' in files:
+        n_inside = files.count('')
+        print(f'{counted(n_inside, "image")} in archives or tables: unpack them first to export these as well.')
+        names = [name for name, file in zip(names, files) if file]
+        files = [file for file in files if file]
     plan = export_folders(folder, files, names, how, dry_run=True)
     for place, rows in plan[plan.done == how].groupby(plan.target.map(lambda path: path.parent if path else None)):
         print(f'{place}: {counted(len(rows), "image")}, {rows.target.iloc[0].name} first')
-    for done, rows in plan[plan.done != how].groupby('done'):
-        first = rows.target.dropna()
-        print(f'{counted(len(rows), "image")}: {done}{f", {first.iloc[0]} first" if len(first) else ""}')
+    for done, rows in plan[(plan.done != how) & (plan.done != LEFT)].groupby('done'):
+        print(f'{counted(len(rows), "image")}: {done}')
+    left = plan.target[plan.done == LEFT].tolist()
+    for path in left[:20]:
+        print(f'{LEFT}: {path}')
+    if left:
+        print(f'{counted(len(left), "file")} {LEFT}: nothing is removed, so look at them, or remove {folder} first.')
     if dry_run:
         print('No image was linked or copied; leave out --dry_run to do it.')
     else:
@@ -309,15 +322,15 @@ def cluster_own(
                                features_params, clusterer_params, rows, options.fresh)
         run = OwnRun(images, model, corrections, features)
         if not options.dry_run:
-            print(f'{counted(model.n_clusters_, "cluster")}; pictures and pages ...', flush=True)
+            print('pictures and pages ...', flush=True)
             write_own_run(part, run)
             if told:
                 shutil.copy2(told, part / 'kept_corrections.json')
-    print(describe_run(run))
+    print(*describe_run(run), sep='\n')
     if corrections:
         print(f'Corrections: {corrections.describe_kept(images.done["digest"].to_numpy())}.')
     for line in run.unhonoured.itertuples():
-        print(f'not honoured: {line.what}: {line.why}')
+        print(f'not kept: {line.what}: {line.why}')
     if not options.dry_run:
         print(f'Everything is in {out}; open {out / "report.html"}, and name the clusters in {out / "review.html"}.')
     if options.export:
@@ -350,7 +363,8 @@ def mnist_cluster(
     if options.names:
         read_names(options.names, len(train), train.labels)
     out = options.out or Path('output') / f'{options.features}-{options.clusterer}'
-    with run_folder(out, [*run_files(options.clusterer), 'model/model.json', 'model/model.skops']) as part:
+    written = [name for clusterer in CLUSTERERS for name in run_files(clusterer)]
+    with run_folder(out, [*written, 'model/model.json', 'model/model.skops']) as part:
         print(f'{len(train):,} digits: {options.features}, then {options.clusterer} ...', flush=True)
         model = ClusterModel(options.features, options.clusterer, n_clusters, options.seed,
                              features_params, clusterer_params, options.fresh)
@@ -407,7 +421,8 @@ def mnist_assign(
     if not options.dry_run:
         print(f'Every image is in {options.out / "labels.csv"}.')
     if (shown == 'none of these').any():
-        print('Images that are none of these are stranger than 99 % of the images that the model was fitted to.')
+        print(f'Images that are none of these have a strangeness above {model.limit_:.2f}. '
+              'Only 1 % of the images that the model was fitted to have.')
     if options.export:
         export_images(options.out.with_name(f'{options.out.name}-sorted'), images, shown.tolist(), options.export,
                       options.dry_run)

@@ -78,7 +78,8 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
     ----------
     features : str or transformer, default='distortion'
         A name in `FEATURES`: what is known of an image before it is clustered. Or any scikit-learn transformer, which
-        is then given what `fit` is given: `FunctionTransformer()` takes rows of numbers as they are.
+        is then given what `fit` is given. What it makes is clustered as it is: `FunctionTransformer()` takes rows of
+        numbers.
     clusterer : str, default='kmeans'
         A name in `CLUSTERERS`.
     n_clusters : int or 'auto', default='auto'
@@ -407,7 +408,8 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
         if isinstance(self.features, str):
             return look_up(FEATURES, 'features', self.features, self.features_params)
         of_images = isinstance(self.features, MnistFeatures)
-        return Features(make=lambda seed, fresh: clone(self.features), about='of your own', of_images=of_images)
+        return Features(make=lambda seed, fresh: clone(self.features), about='of your own', of_images=of_images,
+                        prepare=of_images)
 
     def _rows(self, images, reset=False):
         "Images as a table; bytes stay bytes where the features read images, and a quarter of the memory is enough."

@@ -131,7 +131,8 @@ OWN_PAGE = '''<!DOCTYPE html>
 <style>{{ style }}</style></head>
 <body><main>
 <h1>{{ title }}</h1>
-<p>{{ about }}</p>
+{% for line in about %}<p>{{ line }}</p>{% endfor %}
+<p>{{ how }}</p>
 <p>{% if review %}<a href="review.html">Name the clusters, and move, merge or split them</a>.
 {% else %}There are too many images for a review page. {% endif %}
 The tables: <a href="labels.csv">labels.csv</a> (every image, its cluster and how sure it is),
@@ -148,7 +149,7 @@ connections between neighbours that leads from one to the other. The review page
 {{ map | safe }}
 <p>Point at an image on <a href="map.html">the map on a page of its own</a>.</p>
 <h2>Members of each cluster</h2>
-<p>Clusters are numbered by size. The numbers are of this run only, and change when images are added.</p>
+<p>The largest cluster comes first. Numbers are of this run only: names stay when images are added, numbers do not.</p>
 <div class="clusters">{% for picture in clusters %}{{ picture | safe }}{% endfor %}</div>
 {% for title, table in tables.items() %}<h2 id="table{{ loop.index }}">{{ title }}</h2>
 <div class="scroll" tabindex="0">{{ table | safe }}</div>{% endfor %}
@@ -171,7 +172,7 @@ def write_own_run(
     (folder / 'model').mkdir()
     model.write(folder / 'model')
     pairs = model.suggestions()
-    title = f'{counted(len(images), "image")} in {counted(model.n_clusters_, "cluster")}'
+    title = f'{counted(len(images), "image")} in {_count_clusters(model)}'
     if len(images) <= MOST:
         order, heights = model.tree()
         suggested = list(pairs.head(100).itertuples(index=False, name=None))
@@ -215,10 +216,12 @@ def _write_page(folder, run, pairs, title):
     if len(nearest):
         alike = figure(_show_pairs(images.images, model.labels_, nearest), 'pairs.png',
                        'Pairs of clusters that look alike, the closest first')
+    inked = model.inked_
     with threadpool_limits(1): # or the map would lie otherwise on another number of cores
         xy = np.zeros((len(images), 2))
-        xy[model.inked_] = PCA(2, random_state=0).fit_transform(model.points_)
-    drawn = figure(plot_map(xy, model.labels_), 'cluster_map.png', 'Two main directions of the points, by cluster')
+        xy[inked] = PCA(2, random_state=0).fit_transform(model.points_)
+    points = plot_map(xy[inked], model.labels_[inked])
+    drawn = figure(points, 'cluster_map.png', 'Two main directions of the points, by cluster')
     layout = interactive_map(images.images, xy, model.labels_, images.labels, files=images.names)
     save_map(layout, folder / 'map.html', title)
     (folder / 'clusters').mkdir()
@@ -228,33 +231,41 @@ def _write_page(folder, run, pairs, title):
         caption = f'cluster {cluster}, {name_of(model.names_.get(cluster))}'
         pictures.append(figure(ax, f'clusters/cluster_{cluster}.png', caption))
     strange = run.table.loc[run.table['warning'] != '', ['file', 'cluster', 'warning']]
-    tables = {'Corrections that could not be honoured': run.unhonoured,
+    tables = {'Corrections that could not be kept': run.unhonoured,
               'Files that could not be read': images.skipped, 'Images that look strange': strange}
     tables = {f'{title} ({len(table):,})': table.head(100).to_html(index=False, border=0)
               for title, table in tables.items() if len(table)}
-    page = fill(OWN_PAGE, title=title, review=len(images) <= MOST, about=describe_run(run), members=members,
-                pairs=alike, map=drawn, clusters=pictures, tables=tables)
+    page = fill(OWN_PAGE, title=title, review=len(images) <= MOST, about=describe_run(run), how=_describe_work(run),
+                members=members, pairs=alike, map=drawn, clusters=pictures, tables=tables)
     (folder / 'report.html').write_text(page, encoding='utf-8', errors='replace')
 
 def describe_run(
     run: OwnRun # what was run
-) -> str: # a few sentences
-    "A run in words."
+) -> list[str]: # sentences
+    "What was found, in words."
     about, model = run.about, run.model
-    drawn = model.n_clusters_ - (model.blank_ is not None)
-    text = f'{run.images.describe()}. Found: {counted(drawn, "cluster")}'
-    if about['blank']:
-        text += ', and one of blank images'
-    features = FEATURES[about['features']].about if about['features'] in FEATURES else 'of your own'
-    text += (f'. Features: {about["features"]} ({features}). '
-             f'Clusterer: {about["clusterer"]} ({CLUSTERERS[about["clusterer"]].about}).')
+    lines = [f'{run.images.describe()}: {_count_clusters(model)}.']
+    if len(run.images) < 100:
+        lines.append('So few images say little: look at the clusters, and give a number of clusters if you know it.')
     if about['stability'] is not None:
-        text += (f' Stability: {about["stability"]:.2f}; at 1 the clusters stay the same when a fifth of the images '
-                 'is left out. It does not say that they are right.')
+        lines.append(f'Stability {about["stability"]:.2f}: at 1 the clusters stay the same when a fifth of the images '
+                     'is left out. It does not say that they are right.')
     if 'accuracy' in about:
-        text += (f" Against the labels: accuracy {about['accuracy']:.1%}, purity {about['purity']:.1%}, "
-                 f"NMI {about['nmi']:.3f}.")
-    return text
+        lines.append(f"Against the labels: accuracy {about['accuracy']:.1%}, purity {about['purity']:.1%}, "
+                     f"NMI {about['nmi']:.3f}.")
+    return lines
+
+def _count_clusters(model):
+    "The number of clusters in words; the one of blank images is no discovery."
+    if model.blank_ is None:
+        return counted(model.n_clusters_, 'cluster')
+    return f'{counted(model.n_clusters_ - 1, "cluster")} and one of blank images'
+
+def _describe_work(run):
+    "How the clusters were made, in words."
+    features, clusterer = run.about['features'], run.about['clusterer']
+    kind = FEATURES[features].about if features in FEATURES else 'rows of your own, as they are'
+    return f'Features: {features} ({kind}). Clusterer: {clusterer} ({CLUSTERERS[clusterer].about}).'
 
 # %% ../nbs/13b_own_run.ipynb #88acbbfa
 def assign_images(

@@ -177,14 +177,19 @@ def refuse_foreign(
     folder: Path, # where a run is to be
     names: Iterable[str] | None = None # that it may write
 ) -> None: # returns if nothing is in the way
-    "ValueError if something foreign has a name that a run may write."
+    "ValueError if something foreign has a name that a run may write, or if another command has written there."
     if not folder.exists():
         return
+    manifest = read_manifest(folder)
     if names is None:
-        manifest = read_manifest(folder)
         names = manifest['files'] if 'written_by' in manifest else ['*']
     names = [*names, MANIFEST]
     foreign = foreign_paths(folder)
+    ours = set(manifest['files']) - {path.as_posix() for path in foreign}
+    of_another = [name for name in sorted(ours) if not in_the_way(PurePosixPath(name), False, names)]
+    if of_another:
+        raise ValueError(f'{folder} holds {of_another[0]} of another command, which would be lost: '
+                         'give another folder, or remove this one')
     others = [str(path) for path in foreign if belongs_to_another(folder / path)]
     if others:
         raise ValueError(f'{folder} holds {others[0]}, which belongs to another user and could not be carried over: '

@@ -170,14 +170,14 @@ def test_corrections_are_kept_when_images_are_added(scans, out, tmp_path, call):
     kept = after[after['digest'].isin(wanted)]
     wrong = kept[kept['name'].astype(str) != kept['digest'].map(wanted)]
     assert not len(wrong), wrong
-    assert len(moved) > 0 and 'not honoured' not in ended.stdout
+    assert len(moved) > 0 and 'not kept' not in ended.stdout
     new = after[~after.index.isin(table['file'])]
     assert (new['name'].notna()).mean() > .8
     model = ClusterModel.load(tmp_path / 'out/model')
     assert set(map(str, model.names_.values())) == {entry['name'] for entry in told} | {'blank'}
     smaller = call('mnist_cluster', write_scans(tmp_path / 'fewer', range(60)), '--out', tmp_path / 'less',
                    '--corrections', corrections)
-    assert smaller.returncode == 0 and 'not honoured' in smaller.stdout
+    assert smaller.returncode == 0 and 'not kept' in smaller.stdout
     assert len(pd.read_csv(tmp_path / 'less/unhonoured.csv'))
 
 
@@ -386,3 +386,32 @@ def test_blank_images_are_apart_for_the_network_too(scans):
     model = cluster_images(images, 'cnn', 'kmeans', 10)
     assert model.names_[model.labels_[images.blank][0]] == 'blank'
     assert len(np.unique(model.labels_[images.blank])) == 1 and model.n_clusters_ == 11
+
+
+def test_features_of_ones_own_are_clustered_as_they_are(tmp_path, call):
+    rng = np.random.default_rng(0)
+    truth = np.repeat(np.arange(6), 50)
+    rows = np.hstack([np.eye(6)[truth] * 5 + rng.normal(size=(300, 6)) / 2, rng.normal(size=(300, 2)) / 2]) + 100
+    write_scans(tmp_path / 'scans', range(300))
+    np.save(tmp_path / 'rows.npy', rows)
+    ended = call('mnist_cluster', tmp_path / 'scans', '--out', tmp_path / 'out', '--features', tmp_path / 'rows.npy')
+    assert ended.returncode == 0, ended.stderr
+    assert adjusted_rand_score(truth, pd.read_csv(tmp_path / 'out/labels.csv')['cluster']) == 1
+
+
+def test_a_run_is_never_lost_to_another_command(scans, out, call):
+    before = {path: path.read_bytes() for path in walk(out) if path.is_file()}
+    for words in (['mnist_assign', out, scans], ['mnist_cluster', '--limit', 200, '--features', 'pixels']):
+        ended = call(*words, '--out', out)
+        assert ended.returncode == 1 and 'of another command, which would be lost' in ended.stderr
+    assert {path: path.read_bytes() for path in walk(out) if path.is_file()} == before
+
+
+def test_images_in_archives_are_told_at_an_export(scans, tmp_path, call):
+    folder = write_scans(tmp_path / 'scans', range(60))
+    with zipfile.ZipFile(folder / 'more.zip', 'w') as archive:
+        for path in sorted(scans.glob('02*.png'))[:20]:
+            archive.write(path, path.name)
+    ended = call('mnist_cluster', folder, '--out', tmp_path / 'out', '--export', 'copy')
+    assert ended.returncode == 0 and '20 images in archives or tables: unpack them first' in ended.stdout
+    assert len([path for path in walk(tmp_path / 'out-sorted') if path.is_file()]) == 60

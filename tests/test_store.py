@@ -356,7 +356,7 @@ def test_a_file_that_a_person_changed_is_theirs(folder, text):
     (folder / 'eps.txt').write_text(text)
     with pytest.raises(ValueError, match='eps.txt'):
         begin(folder)
-    make_run_named = run_folder(folder, NEW)
+    make_run_named = run_folder(folder, [*NEW, 'clusters/cluster_*.txt'])
     with make_run_named as new:
         write_run(new, 'new', NEW)
     assert whole(folder, FOREIGN | {'eps.txt': text}) == 'new'
