@@ -304,7 +304,7 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
     def assess(self,
         images: np.ndarray # (m, 28, 28), (m, 28, 28, 1) or (m, 784) that fit has not seen
     ) -> pd.DataFrame: # a row for each: cluster (-1 is none of these), confidence, second_choice, strangeness
-        "The clusters of later images, how sure they are, and which images are like none of the fitted ones."
+        "The clusters of later images and how sure they are; where it is none of these, the second choice is the nearest."
         check_is_fitted(self, 'clusterer_')
         rows = self._rows(images)
         inked = self._has_ink(rows)
@@ -313,9 +313,10 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
         if inked.any():
             clusters, shares, strangeness = self._compare(rows[inked])
             confidence, second = second_choices(shares, clusters + 1)
-            table.loc[inked, 'cluster'] = np.where(strangeness > self._limit(), -1, clusters)
-            table.loc[inked, 'confidence'] = confidence
-            table.loc[inked, 'second_choice'] = np.maximum(second - 1, -1)
+            of_none = strangeness > self._limit()
+            table.loc[inked, 'cluster'] = np.where(of_none, -1, clusters)
+            table.loc[inked, 'confidence'] = np.where(of_none, 0, confidence)
+            table.loc[inked, 'second_choice'] = np.where(of_none, clusters, np.maximum(second - 1, -1))
             table.loc[inked, 'strangeness'] = strangeness
         return table
 
