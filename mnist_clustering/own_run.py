@@ -179,6 +179,7 @@ def write_own_run(
         write_review(folder / 'review.html', images.images, model.labels_, names=images.names,
                      digests=images.done['digest'].to_numpy(), confidence=run.table['confidence'].to_numpy(),
                      cluster_names=model.names_, suggestions=suggested, order=order, heights=heights, title=title,
+                     second_choice=run.table['second_choice'].fillna(-1).to_numpy(int),
                      corrections=run.corrections)
     _write_page(folder, run, pairs, title)
 

@@ -86,7 +86,8 @@ save corrections.json before you close the page.</p>
 <dt><kbd>Esc</kbd></dt><dd>select nothing</dd></dl>
 <h3>On two that look alike</h3>
 <dl><dt><kbd>Alt</kbd> <kbd>L</kbd></dt><dd>go there, to answer</dd>
-<dt><kbd>Y</kbd> <kbd>N</kbd></dt><dd>same: merge; different</dd></dl>
+<dt><kbd>Y</kbd> <kbd>N</kbd></dt><dd>alone, not in a word: same, different</dd>
+<dt><kbd>Enter</kbd></dt><dd>on to the names</dd></dl>
 <h3>With the mouse</h3>
 <p>Click images to select them, with Shift all between two clicks. Drag them to another cluster.</p>
 </aside>
@@ -140,7 +141,10 @@ h2 { font-size: 1rem; margin: 0 }
 .bar { display: flex; flex-wrap: wrap; gap: .4rem .6rem; align-items: center; padding: .4rem 1rem }
 .bar progress { accent-color: var(--accent); width: 8rem; height: .8rem }
 .bar .buttons { display: flex; gap: .4rem; margin-left: auto; flex-wrap: wrap }
-#said { flex: 1 1 14rem; min-height: 1.4em; color: var(--dim); line-height: 1.2 }
+.bar b { white-space: nowrap }
+#share { flex: 1 1 0; min-width: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap }
+#said { flex: 1 0 100%; order: 5; color: var(--dim); line-height: 1.3 }
+#said { height: 1.3em; overflow: auto; scrollbar-width: none } /* one height, whatever is said: no page jumps */
 .warning { color: var(--mark); padding: .2rem 1rem; margin: 0 }
 .columns { display: flex; align-items: flex-start; gap: 1rem; padding: .7rem 1rem 6rem }
 main { flex: 1; min-width: 0 }
@@ -191,8 +195,11 @@ main { flex: 1; min-width: 0 }
 dialog { border: 1px solid var(--line); border-radius: 10px; background: var(--ground); width: min(30rem, 94vw) }
 dialog::backdrop { background: #0007 }
 dialog input { width: 100%; margin: .5rem 0 }
-dialog [role=listbox] { max-height: 50vh; overflow: auto; list-style: none; margin: 0; padding: 0 }
+dialog [role=listbox] { max-height: 50vh; overflow: auto; list-style: none; margin: 0 0 .6rem; padding: 0 }
+dialog [role=listbox] { --row: calc(var(--tile) + 6px); scroll-snap-type: y mandatory }
+dialog [role=listbox] { max-height: round(down, 50vh, var(--row)) } /* whole lines, or the last one is cut */
 dialog [role=option] { display: flex; gap: .6rem; align-items: center; padding: 3px; border-radius: 6px }
+dialog [role=option] { height: var(--row); scroll-snap-align: start }
 dialog [role=option] { cursor: pointer }
 dialog [role=option][aria-selected=true] { background: var(--accent); color: var(--on-accent) }
 dialog [role=option] span { overflow: hidden; text-overflow: ellipsis; white-space: nowrap }
@@ -209,9 +216,9 @@ dialog [role=option] span { overflow: hidden; text-overflow: ellipsis; white-spa
   .head kbd, .bar kbd, #selection kbd, #suggestion kbd, dialog kbd { display: none }
   main u, .bar u, #selection u { text-decoration: none }
   .top, .bar { padding: .4rem .6rem }
-  #said { flex-basis: 100%; order: 4 }
-  .bar progress { width: 100%; order: 2 }
-  #share { font-size: .85rem }
+  #said { height: 2.6em }
+  .bar progress { flex: 1; width: auto; order: 1 }
+  #share { flex: 1 0 100%; order: 2; font-size: .85rem }
   .bar .buttons { margin-left: 0; order: 3; width: 100% }
   .bar .buttons > * { flex: 1; padding: .25rem .1rem; text-align: center }
 }
@@ -235,6 +242,8 @@ function numbers(base64, Kind) {
 const confidence = numbers(run.confidence, Float32Array) // of each image
 const place = numbers(run.place, Int32Array) // of each image in the tree, from left to right
 const heights = numbers(run.heights, Float32Array) // at which two neighbours in the tree part
+const second = run.second && numbers(run.second, Int32Array) // the cluster that comes next for each image, or -1
+const blank = new Set(run.blank) // images without ink, of which nobody needs a name
 const firstWith = new Map() // digest -> the first image with it
 const everyCopy = new Map() // digest -> all images with it, where there are several
 run.digests.forEach((digest, image) => {
@@ -435,16 +444,24 @@ function reopened(state, {entries, moved, movedAbsent, lost, apart}) {
 }
 
 // What a state says, in numbers and for the file.
-const isOpen = cluster => !cluster.none && cluster.name === null
+const isBlank = cluster => cluster.members.every(image => blank.has(image))
+const isOpen = cluster => !cluster.none && cluster.name === null && !isBlank(cluster)
 
-function progress(state) {
+function progress(state) { // blank images count nowhere: nobody has named them
+  const without = new Map() // cluster -> how many of its images are blank
+  for (const image of blank) {
+    const id = where(state)[image]
+    without.set(id, 1 + (without.get(id) ?? 0))
+  }
   let [left, clusters, named, none] = [0, 0, 0, 0]
   for (const cluster of state.clusters.values()) {
+    const drawn = cluster.members.length - (without.get(cluster.id) ?? 0)
+    if (!drawn) continue
     if (isOpen(cluster)) left += 1
-    else if (cluster.none) none += cluster.members.length
+    else if (cluster.none) none += drawn
     else {
       clusters += 1
-      named += cluster.members.length
+      named += drawn
     }
   }
   return {left, clusters, named, none} // numbers of clusters, clusters, images and images
@@ -494,6 +511,32 @@ function namesakes(state, id) { // the other clusters with the same name
   const {name, none} = state.clusters.get(id)
   if (name === null || none) return []
   return namesakesOf.get(state).get(name).filter(other => other != id)
+}
+
+function contradictions(state) { // pairs that were told apart and have one name
+  const pairs = [...toldApart(state)].map(pair => pair.split(' ').map(Number))
+  return pairs.filter(([a, b]) => a != b && namesakes(state, a).includes(b))
+}
+
+function byLikeness(state, id) { // the other clusters: those suggested with this one, closest first, then the rest
+  const closeness = new Map()
+  for (const [a, b, close] of state.suggestions) {
+    if (a != id && b != id) continue
+    const other = a == id ? b : a
+    closeness.set(other, Math.max(close, closeness.get(other) ?? 0))
+  }
+  const others = state.order.filter(other => other != id)
+  return others.sort((a, b) => (closeness.get(b) ?? -1) - (closeness.get(a) ?? -1))
+}
+
+function secondBest(state, images) { // the clusters that come next for these images, those of most of them first
+  const votes = new Map()
+  for (const image of second ? images : []) {
+    if (second[image] < 0) continue
+    const id = where(state)[run.clusters[second[image]].end - 1] // where its surest image is now, also after a merge
+    votes.set(id, 1 + (votes.get(id) ?? 0))
+  }
+  return [...votes.keys()].sort((a, b) => votes.get(b) - votes.get(a))
 }
 
 function entryOf({name, none, members, absent}) {
@@ -573,8 +616,9 @@ function travel(by) {
   say(`${by < 0 ? 'Undone' : 'Done again'}: ${tell(steps[step], states[step], states[step + 1])}`)
   selected.clear()
   show()
-  const {cluster, into, to} = steps[step]
-  const id = cluster ?? into ?? to
+  const {cluster, from, into, images} = steps[step]
+  if (images) return revealImage(images[0])
+  const id = cluster ?? (current().clusters.has(from) ? from : into) // what was merged is there again
   if (!current().clusters.has(id)) return
   reveal(id)
   if (document.activeElement == document.body) focusOn(id, 'tiles')
@@ -613,6 +657,12 @@ const short = name => [...name].length > 60 ? `${[...name].slice(0, 59).join('')
 function called(cluster) { // a cluster in words
   if (cluster.none) return `${cluster.title} (none of these)`
   return cluster.name === null ? cluster.title : `${cluster.title}, named ${short(cluster.name)}`
+}
+
+function warn([a, b]) { // that two clusters were told apart and have one name
+  const [one, other] = [a, b].map(inCluster)
+  return `${one.title} and ${other.title} were told apart, but both are named ${short(one.name)}, ` +
+    'and would go into one folder: rename one.'
 }
 
 function tell(operation, before, after) { // an operation in words
@@ -705,11 +755,12 @@ function show() { // after every change
   laid = layout(state)
   board.style.height = `${laid.total}px`
   const {left, clusters, named, none} = progress(state)
-  const share = all => `${(Math.floor(1000 * all / N) / 10).toLocaleString('en')} %`
+  const drawn = N - blank.size
+  const share = all => `${(Math.floor(1000 * all / Math.max(drawn, 1)) / 10).toLocaleString('en')} %`
   part('left').textContent = left ? `${count(left, 'name')} left` : 'All clusters are named'
-  part('share').textContent = `${clusters.toLocaleString('en')} named (${share(named)} of ${count(N, 'image')})` +
-    (none ? `, ${share(none)} none of these` : '')
-  part('meter').value = (named + none) / N
+  part('share').textContent = `${clusters.toLocaleString('en')} named (${share(named)} of ${count(drawn, 'image')})` +
+    (none ? `, ${share(none)} none of these` : '') + (blank.size ? `, ${blank.size.toLocaleString('en')} blank` : '')
+  part('meter').value = (named + none) / Math.max(drawn, 1)
   part('undo').disabled = at == 0
   part('redo').disabled = at == steps.length
   part('unkept').hidden = kept
@@ -780,7 +831,9 @@ function showNote(card, others) { // that other clusters have the same name
   note.hidden = !others.length
   if (!others.length) return note.replaceChildren()
   const rest = others.length > 1 ? ` and ${count(others.length - 1, 'other')}` : ''
-  const words = `also ${inCluster(others[0]).title}${rest}`
+  const apart = toldApart(current())
+  const warning = others.some(other => apart.has(pairOf(card.cluster, other))) ? ', told apart' : ''
+  const words = `also ${inCluster(others[0]).title}${rest}${warning}`
   if (note.firstChild?.textContent == words) return
   const button = element('button', {type: 'button', className: 'join'}, 'merge them')
   button.setAttribute('aria-label', `Merge all clusters of this name: ${words}`)
@@ -917,6 +970,8 @@ function showSuggestion() {
 
 function say(words) {
   part('said').textContent = words
+  part('said').title = words // for what is longer than the line
+  part('said').scrollTop = 0
 }
 '''
 
@@ -940,6 +995,17 @@ function focusOn(id, kind) { // a part of a cluster's card: its name or its imag
   cards.get(id).querySelector(`.${kind}`).focus({preventScroll: true})
 }
 
+function revealImage(image) { // where it is now
+  const id = where(current())[image]
+  const {members} = inCluster(id)
+  active.set(id, members.indexOf(image))
+  reveal(id)
+  if (document.activeElement == document.body) focusOn(id, 'tiles')
+  draw()
+  const to = active.get(id)
+  if (to < laid.places.find(each => each.id == id).shown * sizes.columns) showActive(id, to)
+}
+
 function nextOpen(id) { // the next cluster without a name, after this one and then from the first
   const {order, clusters} = current()
   const from = order.indexOf(id) + 1
@@ -950,7 +1016,8 @@ function goOn(id) { // to the next name
   const next = nextOpen(id)
   if (next !== undefined) return focusOn(next, 'name')
   part('save').focus()
-  say('All clusters are named: save corrections.json.')
+  const [contradiction] = contradictions(current())
+  say(`All clusters are named: save corrections.json.${contradiction ? ` But ${warn(contradiction)}` : ''}`)
 }
 
 function commitName(input) {
@@ -959,8 +1026,10 @@ function commitName(input) {
   const name = tidy(input.value)
   if (!cluster || name === cluster.name && !(cluster.none && name)) return
   perform({kind: 'name', cluster: id, name})
+  const [contradiction] = contradictions(current()).filter(pair => pair.includes(id))
   const [other] = namesakes(current(), id)
-  if (other !== undefined) say(`${part('said').textContent} ${inCluster(other).title} has this name too.`)
+  if (contradiction) say(warn(contradiction))
+  else if (other !== undefined) say(`${part('said').textContent} ${inCluster(other).title} has this name too.`)
 }
 
 function commitTyped() { // what is in the field where the keyboard is
@@ -1026,8 +1095,36 @@ function answer(same) { // to the suggestion that is shown
   const [[a, b]] = open
   if (same) merge(b, a)
   else perform({kind: 'dismiss', pair: [a, b]})
+  if (!same && namesakes(current(), a).includes(b)) say(warn([a, b]))
   if (openSuggestions(current()).length) part('suggestion').focus({preventScroll: true})
   else goOn(null)
+}
+
+// On the question, y and n are answers when they stand alone. What follows within a second makes a word of them, and a
+// word is no answer: what it answered is taken back.
+const PAUSE = 1000 // milliseconds
+let lastKey = -Infinity // when a letter was typed on the question
+let answered = 0 // how many answers the letters since the last pause have given
+let word = false // are they a word?
+
+function letterOnQuestion(key, time) {
+  if (time - lastKey > PAUSE) [answered, word] = [0, false]
+  lastKey = time
+  const before = at
+  if (!word && !later && (key == 'y' || key == 'n')) {
+    answerIfSeen(key == 'y')
+    answered += at - before
+    return
+  }
+  word = true
+  if (answered) {
+    at -= answered
+    answered = 0
+    keep()
+    show()
+  }
+  part('suggestion').focus({preventScroll: true})
+  say('Nothing is answered: here, only Y or N alone is an answer. To type a name, press Enter first.')
 }
 
 function answerIfSeen(same) { // a key means nothing while the question is out of sight: it brings the question there
@@ -1042,6 +1139,7 @@ function goToPair() { // where y and n are keys
   show()
   part('suggestion').scrollIntoView({block: 'center'})
   part('suggestion').focus({preventScroll: true})
+  if (byMouse) say('Y: the same. N: different. Enter: on to the names.')
 }
 
 function putOff() { // the suggestions, or shows them again
@@ -1082,7 +1180,9 @@ function save() {
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000)
   unsaved = false
   const {clusters} = corrections(current())
-  say(`corrections.json saved, with ${count(clusters.length, 'corrected cluster')}.`)
+  const [contradiction] = contradictions(current())
+  say(`corrections.json saved, with ${count(clusters.length, 'corrected cluster')}.` +
+    (contradiction ? ` But ${warn(contradiction)}` : ''))
 }
 
 async function open(file) {
@@ -1105,15 +1205,16 @@ function toggleHelp() {
 
 // The list of clusters to choose from, by typing and with the arrows.
 let choose = null // what to do with the chosen one
+let offered = [] // ids of clusters, the likeliest first
 let choices = []
 let chosen = 0
 
-function ask(question, offerNew, without, then) {
+function ask(question, offerNew, ids, then) {
   choose = then
+  offered = ids
   part('asking').textContent = question
   part('filter').value = ''
   part('chooser').offerNew = offerNew
-  part('chooser').without = without
   part('chooser').showModal()
   showChoices()
   part('filter').focus()
@@ -1121,15 +1222,16 @@ function ask(question, offerNew, without, then) {
 
 function showChoices() {
   const typed = part('filter').value.trim().toLowerCase()
-  const rank = cluster => { // those that are called so, that begin so, that hold it
+  const rank = cluster => { // those that are named so, that are called so, that begin so, that hold it
     const words = [cluster.name ?? '', cluster.title, cluster.title.replace('cluster ', '')].map(s => s.toLowerCase())
-    if (words.includes(typed)) return 0
-    if (words.some(word => word.startsWith(typed))) return 1
-    return words.some(word => word.includes(typed)) ? 2 : 3
+    if (!typed) return 0
+    if (words[0] == typed) return 0
+    if (words.includes(typed)) return 1
+    if (words.some(word => word.startsWith(typed))) return 2
+    return words.some(word => word.includes(typed)) ? 3 : 4
   }
-  const {order, clusters} = current()
-  const others = order.map(id => clusters.get(id)).filter(({id}) => id !== part('chooser').without)
-  const ranked = others.map(cluster => [rank(cluster), cluster]).filter(([place]) => place < 3)
+  const {clusters} = current()
+  const ranked = offered.map(id => [rank(clusters.get(id)), clusters.get(id)]).filter(([place]) => place < 4)
   choices = ranked.sort((a, b) => a[0] - b[0]).slice(0, 50).map(([, cluster]) => cluster.id)
   if (part('chooser').offerNew) choices.push(null)
   chosen = 0
@@ -1157,11 +1259,19 @@ function takeChoice(i) {
   choose(choices[i])
 }
 
-function askWhereTo() {
+let lastTarget = null // the cluster that was chosen last
+
+function askWhereTo() { // their second best comes first, then the one that was chosen last
+
   if (!selected.size) return say('Select images first: with a click, or with the space bar.')
-  const from = where(current())[[...selected][0]]
-  ask(`Move ${count(selected.size, 'image')} to`, true, null, id => {
+  const images = [...selected]
+  const from = where(current())[images[0]]
+  const together = images.every(image => isMember(inCluster(from), image))
+  const ids = [...secondBest(current(), images), lastTarget, ...byLikeness(current(), from), from]
+  const offered = [...new Set(ids)].filter(id => current().clusters.has(id) && !(together && id == from))
+  ask(`Move ${count(images.length, 'image')} to`, true, offered, id => {
     if (id === null) return moveToNew()
+    lastTarget = id
     move(id)
     if (inCluster(from)) focusOn(from, 'tiles')
     else focusOn(id, 'tiles')
@@ -1170,7 +1280,8 @@ function askWhereTo() {
 
 function askMergeWith(id) {
   if (current().order.length < 2) return
-  ask(`Merge ${called(inCluster(id))} with`, false, id, other => focusOn(merge(id, other), 'name'))
+  const ids = byLikeness(current(), id)
+  ask(`Merge ${called(inCluster(id))} with`, false, ids, other => focusOn(merge(id, other), 'name'))
 }
 '''
 
@@ -1258,7 +1369,7 @@ function turnPage(event) { // to the same part of the next cluster
   if (to in order) focusOn(order[to], kind)
 }
 
-// A letter alone changes nothing, but for y and n at the question: a name may begin with any letter.
+// A letter changes nothing, but for a single y or n at the question: a name may begin with any letter.
 document.addEventListener('keydown', event => {
   const command = event.ctrlKey || event.metaKey
   const key = event.key.length == 1 ? event.key.toLowerCase() : event.key
@@ -1296,12 +1407,11 @@ function keyElsewhere(event, key) { // outside the fields for names
   const command = event.ctrlKey || event.metaKey || event.altKey
   if (key == 'Escape') clearSelection()
   else if (command && !event.getModifierState('AltGraph')) return false
-  else if (event.target.closest('#suggestion') && (key == 'y' || key == 'n')) answerIfSeen(key == 'y')
+  else if (event.target.closest('#suggestion') && writes) letterOnQuestion(key, event.timeStamp)
   else if (writes && onCard(event) !== undefined) {
     startName(onCard(event))
     return false // so that the letter is written
-  } else if (event.target != document.body) return false
-  else if (key == 'Enter') goOn(null)
+  } else if (key == 'Enter' && !event.target.closest('button')) goOn(null) // a button is pressed by it
   else if (writes) say('Press Enter, or click a field for a name, and then type.')
   else return false
   return true
@@ -1666,6 +1776,7 @@ def write_review(
     order: np.ndarray, # (n,) the images as the leaves of a tree, from left to right
     heights: np.ndarray, # (n - 1,) the height at which order[i] and order[i + 1] part
     title: str, # of the page
+    second_choice: np.ndarray | None = None, # (n,) the cluster that comes next for each image; -1 where none does
     corrections: Corrections | None = None # that were applied to these clusters, and are to be saved again
 ) -> None: # writes the page, whole or not at all
     "One page to name, move, merge and split clusters; it needs no network. ValueError if the parts do not fit."
@@ -1696,7 +1807,13 @@ def write_review(
     } | _carried(digests[shown], corrections)
     run['key'] = fingerprint(**run)
     run['names'] = None if names is None else [str(name) for name in as_labels(names, n, 'names')[shown]]
-    sheets = [b64encode(sheet).decode() for sheet in sprite_sheets(as_stack(images)[shown])]
+    run['second'] = None
+    if second_choice is not None:
+        second = as_labels(second_choice, n, 'second_choice')[shown].tolist()
+        run['second'] = _base64(np.array([ids.get(cluster, -1) for cluster in second], np.int32))
+    stack = as_stack(images)[shown]
+    run['blank'] = np.flatnonzero(~stack.any(axis=(1, 2))).tolist()
+    sheets = [b64encode(sheet).decode() for sheet in sprite_sheets(stack)]
     script = '\n'.join([STATE, HISTORY, VIEW, ACTS, EVENTS])
     data = json.dumps(run).replace('<', '\\u003c') # or a name could end the script
     template = Environment(autoescape=True).from_string(PAGE)

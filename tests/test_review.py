@@ -497,6 +497,174 @@ def test_a_question_out_of_sight_is_not_answered(page):
     assert page.evaluate('at') == 1
 
 
+def test_letters_of_a_word_are_no_answer(page):
+    press(page, 'Alt+l')
+    assert page.get_by_text('Enter: on to the names').is_visible()
+    for word in ('yes', 'nine', '7n', 'zny'): # each would answer, merge or be lost
+        page.keyboard.type(word)
+        assert page.get_by_text('only Y or N alone is an answer').is_visible()
+        assert page.evaluate('[at, openSuggestions(current()).length]') == [0, 3]
+        assert focused(page) == ['suggestion', None] and sizes(page) == [40, 30, 20, 10]
+        page.wait_for_timeout(1100) # so that the next is another word
+    press(page, 'n') # alone
+    assert page.evaluate('steps.map(step => step.kind)') == ['dismiss']
+
+
+def test_enter_goes_on_from_wherever_it_presses_nothing(page):
+    for go in (lambda: press(page, 'Alt+l'), lambda: page.locator('#help').focus(), lambda: None):
+        go()
+        press(page, 'Enter')
+        assert focused(page) == ['name', 0]
+        page.evaluate('document.activeElement.blur()')
+    page.locator('#help').focus()
+    page.keyboard.type('nine')
+    assert page.get_by_text('Press Enter, or click a field for a name').is_visible()
+    page.locator('#different').focus()
+    press(page, 'Enter') # a button does what it says
+    assert page.evaluate('steps.map(step => step.kind)') == ['dismiss']
+
+
+def test_one_name_of_two_that_were_told_apart_is_a_contradiction(page):
+    for place in (0, 1):
+        page.locator('.name').nth(place).fill('8')
+        press(page, 'Enter')
+    press(page, 'Alt+l', 'n')
+    contradiction = 'cluster 0 and cluster 1 were told apart, but both are named 8, and would go into one folder'
+    assert page.locator('#said').inner_text() == f'{contradiction}: rename one.'
+    assert page.locator('.also:visible').first.inner_text().startswith('also cluster 1, told apart')
+    page.get_by_role('button', name='Save').click()
+    assert contradiction in page.locator('#said').inner_text()
+    page.locator('.name').nth(1).fill('3')
+    press(page, 'Enter')
+    page.get_by_role('button', name='Save').click()
+    assert 'told apart' not in page.locator('#said').inner_text() # it is solved
+    page.locator('.name').nth(1).fill('8')
+    press(page, 'Enter')
+    assert contradiction in page.locator('#said').inner_text() # and made again
+
+
+@pytest.mark.parametrize('width, height', [(1280, 800), (900, 800), (390, 844)])
+def test_what_is_said_moves_nothing(visit, tmp_path, width, height):
+    page = visit(write(tmp_path / 'long.html', cluster_names={0: 'a long name ' * 9, 1: 'another ' * 9}), width)
+    page.set_viewport_size({'width': width, 'height': height})
+    bar = page.evaluate("document.querySelector('.bar').offsetHeight")
+    for words in ('', 'Nothing to undo.', 'a word ' * 60):
+        page.evaluate('words => say(words)', words)
+        assert page.evaluate("document.querySelector('.bar').offsetHeight") == bar
+    page.get_by_role('button', name='None').nth(2).click() # which makes the line of figures longer
+    page.locator('.name').nth(3).fill('the last')
+    press(page, 'Enter')
+    assert page.get_by_text('All clusters are named', exact=True).is_visible()
+    assert page.evaluate("document.querySelector('.bar').offsetHeight") == bar
+    assert page.evaluate('document.documentElement.scrollWidth') <= width
+
+
+def choices(page):
+    "The titles in the list of clusters."
+    return [re.split(',| ·', words)[0] for words in page.locator('#choices li').all_inner_texts()]
+
+
+def test_the_likeliest_target_is_the_first(visit, tmp_path):
+    second_choice = np.repeat([3, 3, 1, -1], [40, 30, 20, 10])
+    page = visit(write(tmp_path / 'second.html', second_choice=second_choice))
+    tile(page, 'cluster 0', 0).click()
+    tile(page, 'cluster 0', 1).click()
+    press(page, 'Enter')
+    assert choices(page) == ['cluster 3', 'cluster 1', 'cluster 2', 'a new cluster'] # not where they are
+    press(page, 'Enter', 'Escape')
+    assert sizes(page) == [38, 30, 20, 12]
+    press(page, 'Alt+m')
+    page.keyboard.type('3')
+    press(page, 'Enter') # the larger one keeps its place
+    assert sizes(page) == [50, 30, 20]
+    tile(page, 'cluster 1', 0).click()
+    press(page, 'Enter')
+    assert choices(page)[0] == 'cluster 0' # what came next for it is there now
+    press(page, 'Escape')
+    tile(page, 'cluster 2', 0).click() # two of two clusters, which may go to either
+    press(page, 'Enter')
+    assert choices(page) == ['cluster 0', 'cluster 1', 'cluster 2', 'a new cluster']
+
+
+def test_without_a_second_choice_the_last_target_is_the_first(page):
+    tile(page, 'cluster 0', 0).click()
+    press(page, 'Enter')
+    assert choices(page) == ['cluster 1', 'cluster 2', 'cluster 3', 'a new cluster']
+    page.keyboard.type('3')
+    press(page, 'Enter')
+    tile(page, 'cluster 1', 0).click()
+    press(page, 'Enter')
+    assert choices(page) == ['cluster 3', 'cluster 0', 'cluster 2', 'a new cluster']
+
+
+def test_clusters_to_merge_with_are_listed_by_likeness(visit, tmp_path):
+    page = visit(write(tmp_path / 'like.html', suggestions=[(3, 2, .9), (0, 3, .5)], cluster_names={1: '2'}))
+    press(page, 'Enter', 'PageDown', 'PageDown', 'PageDown', 'Alt+m')
+    assert choices(page) == ['cluster 2', 'cluster 0', 'cluster 1']
+    page.keyboard.type('2')
+    assert choices(page) == ['cluster 1', 'cluster 2'] # the name first, then the number
+
+
+@pytest.mark.parametrize('width, height', [(1280, 800), (390, 844), (1280, 500)])
+def test_no_line_of_a_list_is_cut(visit, tmp_path, width, height):
+    page = visit(write(tmp_path / 'many.html', (6,) * 16), width)
+    page.set_viewport_size({'width': width, 'height': height})
+    tile(page, 'cluster 0', 0).click()
+    press(page, 'Alt+t')
+    for _ in range(17): # also when the list is moved
+        cut = page.evaluate("""() => {
+            const box = part('choices').getBoundingClientRect()
+            return [...part('choices').children].map(line => line.getBoundingClientRect()).filter(line =>
+                line.top < box.bottom - 1 && line.bottom > box.bottom + 1
+                || line.top < box.top - 1 && line.bottom > box.top + 1).length
+        }""")
+        assert cut == 0
+        press(page, 'ArrowDown')
+    box, cancel = (page.locator(part).bounding_box() for part in ('#choices', '#cancel'))
+    assert box['y'] + box['height'] < cancel['y'] and cancel['y'] + cancel['height'] < height
+
+
+def test_undo_shows_where_the_image_is(visit, tmp_path):
+    page = visit(write(tmp_path / 'far.html', (40,) * 16))
+    seen = """digest => {
+        const box = document.getElementById(`image-${run.digests.indexOf(digest)}`)?.getBoundingClientRect()
+        return box != null && box.top > document.querySelector('.bar').offsetHeight && box.bottom < innerHeight
+    }"""
+    tile(page, 'cluster 0', 3).click()
+    press(page, 'Enter')
+    page.keyboard.type('15')
+    press(page, 'Enter')
+    page.get_by_role('button', name='Redo').focus() # whatever has the keyboard
+    page.evaluate('scrollTo(0, document.body.scrollHeight)')
+    press(page, 'Control+z')
+    assert page.evaluate(seen, 'd3') # in cluster 0
+    page.evaluate("perform({kind: 'merge', from: 14, into: 0})")
+    press(page, 'Control+z')
+    assert page.evaluate(seen, 'd560') # cluster 14 is there again
+
+
+def test_blank_images_count_nowhere(visit, tmp_path):
+    images = load_mnist()[1].images[:100].copy()
+    images[90:] = 0
+    images[0] = 0
+    page = visit(write(tmp_path / 'blank.html', images=images, cluster_names={3: 'blank'}))
+    assert page.locator('.bar b').inner_text() == '3 names left'
+    assert page.locator('#share').inner_text() == '0 named (0 % of 89 images), 11 blank'
+    for name in 'abc':
+        press(page, 'Enter')
+        page.keyboard.type(name)
+    press(page, 'Enter')
+    assert page.locator('.bar b').inner_text() == 'All clusters are named'
+    assert page.locator('#share').inner_text() == '3 named (100 % of 89 images), 11 blank'
+    assert page.evaluate("part('meter').value") == 1
+    page.locator('.name').nth(3).fill('') # needs no name, and is not asked for one
+    press(page, 'Enter')
+    assert page.locator('.bar b').inner_text() == 'All clusters are named' and focused(page) == ['save', None]
+    press(page, 'Alt+k')
+    page.get_by_role('button', name='None').nth(3).click()
+    assert page.locator('#share').inner_text() == '3 named (100 % of 89 images), 11 blank'
+
+
 def test_copies_share_their_fate(visit, tmp_path):
     digests = [f'd{i}' for i in range(100)]
     digests[5] = digests[50] = digests[0]
