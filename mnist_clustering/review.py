@@ -144,7 +144,8 @@ h2 { font-size: 1rem; margin: 0 }
 .bar b { white-space: nowrap }
 #share { flex: 1 1 0; min-width: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap }
 #said { flex: 1 0 100%; order: 5; color: var(--dim); line-height: 1.3 }
-#said { height: 1.3em; overflow: auto; scrollbar-width: none } /* one height, whatever is said: no page jumps */
+#said { height: 1.3em; overflow: hidden } /* one height, whatever is said: no page jumps */
+#said { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 1 }
 .warning { color: var(--mark); padding: .2rem 1rem; margin: 0 }
 .columns { display: flex; align-items: flex-start; gap: 1rem; padding: .7rem 1rem 6rem }
 main { flex: 1; min-width: 0 }
@@ -216,7 +217,7 @@ dialog [role=option] span { overflow: hidden; text-overflow: ellipsis; white-spa
   .head kbd, .bar kbd, #selection kbd, #suggestion kbd, dialog kbd { display: none }
   main u, .bar u, #selection u { text-decoration: none }
   .top, .bar { padding: .4rem .6rem }
-  #said { height: 2.6em }
+  #said { height: 2.6em; -webkit-line-clamp: 2 }
   .bar progress { flex: 1; width: auto; order: 1 }
   #share { flex: 1 0 100%; order: 2; font-size: .85rem }
   .bar .buttons { margin-left: 0; order: 3; width: 100% }
@@ -661,8 +662,7 @@ function called(cluster) { // a cluster in words
 
 function warn([a, b]) { // that two clusters were told apart and have one name
   const [one, other] = [a, b].map(inCluster)
-  return `${one.title} and ${other.title} were told apart, but both are named ${short(one.name)}, ` +
-    'and would go into one folder: rename one.'
+  return `Told apart, but both are named ${short(one.name)}, so in one folder: rename ${one.title} or ${other.title}.`
 }
 
 function tell(operation, before, after) { // an operation in words
@@ -832,8 +832,9 @@ function showNote(card, others) { // that other clusters have the same name
   if (!others.length) return note.replaceChildren()
   const rest = others.length > 1 ? ` and ${count(others.length - 1, 'other')}` : ''
   const apart = toldApart(current())
-  const warning = others.some(other => apart.has(pairOf(card.cluster, other))) ? ', told apart' : ''
-  const words = `also ${inCluster(others[0]).title}${rest}${warning}`
+  const contrary = others.find(other => apart.has(pairOf(card.cluster, other)))
+  const words = contrary === undefined ? `also ${inCluster(others[0]).title}${rest}` :
+    `told apart: ${inCluster(contrary).title}`
   if (note.firstChild?.textContent == words) return
   const button = element('button', {type: 'button', className: 'join'}, 'merge them')
   button.setAttribute('aria-label', `Merge all clusters of this name: ${words}`)
@@ -971,7 +972,6 @@ function showSuggestion() {
 function say(words) {
   part('said').textContent = words
   part('said').title = words // for what is longer than the line
-  part('said').scrollTop = 0
 }
 '''
 
@@ -1017,7 +1017,7 @@ function goOn(id) { // to the next name
   if (next !== undefined) return focusOn(next, 'name')
   part('save').focus()
   const [contradiction] = contradictions(current())
-  say(`All clusters are named: save corrections.json.${contradiction ? ` But ${warn(contradiction)}` : ''}`)
+  say(`All clusters are named: save corrections.json.${contradiction ? ` ${warn(contradiction)}` : ''}`)
 }
 
 function commitName(input) {
@@ -1182,7 +1182,7 @@ function save() {
   const {clusters} = corrections(current())
   const [contradiction] = contradictions(current())
   say(`corrections.json saved, with ${count(clusters.length, 'corrected cluster')}.` +
-    (contradiction ? ` But ${warn(contradiction)}` : ''))
+    (contradiction ? ` ${warn(contradiction)}` : ''))
 }
 
 async function open(file) {
