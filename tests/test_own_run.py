@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from base64 import b64decode
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,17 @@ def test_blank_images_are_a_cluster_of_that_name(out):
     blank = table['file'].str.startswith('empty')
     assert (table['name'][blank] == 'blank').all() and table['name'][~blank].isna().all()
     assert set(table['cluster'][blank]).isdisjoint(table['cluster'][~blank])
+
+
+def test_the_review_page_knows_blank_images_and_second_choices(out):
+    text = (out / 'review.html').read_text().partition('id="run">')[2].partition('</script>')[0]
+    page = json.loads(text)
+    table = pd.read_csv(out / 'labels.csv').set_index('file')
+    assert sorted(page['names'][i] for i in page['blank']) == ['empty 0.png', 'empty 1.png', 'empty 2.png']
+    numbers = np.array([cluster['number'] for cluster in page['clusters']] + [-1])
+    second = numbers[np.frombuffer(b64decode(page['second']), np.int32)]
+    wanted = table.loc[page['names'], 'second_choice'].fillna(-1)
+    assert (second == wanted).all() and (second >= 0).any()
 
 
 def test_blank_images_change_nothing_for_the_others(scans, out):
