@@ -76,7 +76,7 @@ class Run:
             self.names = self.model.names_
         new_points = self.model.transform(self.test.images)
         self.both = self.train + self.test
-        self.points = np.concatenate([self.model.points_, new_points])
+        self.points = np.concatenate([self.model.points_[self.model.point_of_], new_points])
         self.clusters = np.concatenate([self.model.labels_, self.model.assign(new_points)])
         self.named = apply_names(self.clusters, self.names)
 

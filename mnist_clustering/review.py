@@ -1639,6 +1639,8 @@ def read_corrections(
     file: Path | str # as the review page saved it
 ) -> Corrections: # of which nothing is applied yet
     "Read corrections.json; ValueError for any other file."
+    if not Path(file).is_file():
+        raise ValueError(f'{file} is no file: save it from the review page')
     try:
         saved = json.loads(Path(file).read_text(encoding='utf-8-sig'))
     except (OSError, ValueError, RecursionError) as error:
@@ -1987,14 +1989,11 @@ class _Place:
         return _same_to_some_disk(re.sub(r' \(\d+\)$', '', path.stem) + path.suffix), path.stat().st_size
 
 def _put(file, target, how):
-    "Make a link or a copy; an error if something is there."
+    "Make a link or a whole copy; an error if something is there."
     if how == 'link':
         target.symlink_to(file.absolute())
         return
-    with open(file, 'rb') as source, open(target, 'xb') as copy:
-        try:
-            shutil.copyfileobj(source, copy)
-        except BaseException: # a part of a copy is of no use
-            target.unlink()
-            raise
-    shutil.copystat(file, target)
+    if os.path.lexists(target):
+        raise FileExistsError(f'{target} is there already')
+    with whole_file(target) as part:
+        shutil.copy2(file, part)

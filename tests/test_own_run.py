@@ -285,7 +285,7 @@ def test_copies_and_two_images(tmp_path, call):
     for i in range(20):
         shutil.copy(next(folder.iterdir()), folder / f'copy {i}.png')
     ended = call('mnist_cluster', folder, '--out', tmp_path / 'out')
-    assert ended.returncode == 1 and 'all images are the same' in ended.stderr
+    assert ended.returncode == 1 and 'at least 4 different images' in ended.stderr
     assert not (tmp_path / 'out').exists()
 
 
@@ -427,3 +427,79 @@ def test_images_in_archives_are_told_at_an_export(scans, tmp_path, call):
     ended = call('mnist_cluster', folder, '--out', tmp_path / 'out', '--export', 'copy')
     assert ended.returncode == 0 and '20 images in archives or tables: unpack them first' in ended.stdout
     assert len([path for path in walk(tmp_path / 'out-sorted') if path.is_file()]) == 60
+
+
+@pytest.mark.parametrize('features', ['distortion', 'pixels'])
+def test_copies_share_one_cluster_with_what_they_look_like(features, tmp_path):
+    folder = write_scans(tmp_path / 'scans', range(100))
+    original = sorted(folder.iterdir())[50]
+    for i in range(14):
+        shutil.copy(original, folder / f'zz {i}.png')
+    images = load_images(folder)
+    model = cluster_images(images, features)
+    copies = (images.done['digest'] == images.done['digest'].iloc[50]).to_numpy()
+    assert copies.sum() == 15 and len(set(model.labels_[copies])) == 1
+    assert adjusted_rand_score(cluster_images(images[:100], features).labels_, model.labels_[:100]) == 1
+    order, heights = model.tree()
+    assert sorted(order) == list(range(114)) and len(heights) == 113
+    places = np.flatnonzero(np.isin(order, np.flatnonzero(copies)))
+    assert np.ptp(places) == 14 and not heights[places[:-1]].any()
+
+
+def test_what_a_person_marked_as_none_is_none(scans, tmp_path, call):
+    images = load_images(scans)
+    model = cluster_images(images)
+    digests = images.done['digest'].to_numpy()
+    told = [{'name': None, 'none': True, 'members': digests[model.labels_ == 0].tolist()}]
+    (tmp_path / 'corrections.json').write_text(json.dumps({'format': 1, 'clusters': told, 'moved': []}))
+    options = 'mnist_cluster', scans, '--out', tmp_path / 'out', '--corrections', tmp_path / 'corrections.json'
+    assert call(*options).returncode == 0
+    table = pd.read_csv(tmp_path / 'out/labels.csv')
+    assert (table['name'][model.labels_ == 0] == 'none of these').all()
+    assert (table['name'] == 'blank').sum() == 3
+    assert call('mnist_assign', tmp_path / 'out', scans, '--out', tmp_path / 'assigned').returncode == 0
+    assigned = pd.read_csv(tmp_path / 'assigned/labels.csv')
+    assert ((assigned['cluster'] == -1) == (assigned['name'] == 'none of these')).all()
+    assert (assigned['cluster'][model.labels_ == 0] == -1).mean() > .9
+
+
+def test_unnamed_clusters_are_not_mixed_with_names(scans, tmp_path, call):
+    digests = load_images(scans).done['digest']
+    labels = cluster_images(load_images(scans), n_clusters=3).labels_
+    corrections = names_in(tmp_path / 'c.json', {'cluster 1': digests[labels == 0].tolist()})
+    options = 'mnist_cluster', scans, '--out', tmp_path / 'out', '--n_clusters', 3, '--corrections', corrections
+    assert call(*options, '--export', 'copy').returncode == 0
+    there = [path.parent.name for path in walk(tmp_path / 'out-sorted') if path.is_file()]
+    assert there.count('cluster 1') == (labels == 0).sum()
+    assert there.count('cluster 1 without a name') == (labels == 1).sum()
+
+
+def test_features_without_a_plane(tmp_path, call):
+    folder = write_scans(tmp_path / 'scans', range(60))
+    np.save(tmp_path / 'rows.npy', np.repeat([0., 5, 9], 20)[:, None] + np.arange(60)[:, None] / 1000)
+    ended = call('mnist_cluster', folder, '--out', tmp_path / 'out', '--features', tmp_path / 'rows.npy')
+    assert ended.returncode == 0, ended.stderr
+    np.save(tmp_path / 'rows.npy', np.repeat([[0., 1], [1, 0]], 30, axis=0))
+    ended = call('mnist_cluster', folder, '--out', tmp_path / 'two', '--features', tmp_path / 'rows.npy')
+    assert ended.returncode == 1 and 'at least 4 different rows of features' in ended.stderr
+    np.save(tmp_path / 'rows.npy', np.arange(120).reshape(60, 2) * 1j)
+    ended = call('mnist_cluster', folder, '--out', tmp_path / 'j', '--features', tmp_path / 'rows.npy')
+    assert ended.returncode == 1 and 'no real numbers' in ended.stderr
+
+
+def test_only_noise_is_told(tmp_path, call):
+    folder = write_scans(tmp_path / 'scans', range(12))
+    ended = call('mnist_cluster', folder, '--out', tmp_path / 'out', '--clusterer', 'hdbscan')
+    assert ended.returncode == 1 and 'hdbscan finds no cluster' in ended.stderr and ended.stderr.count('\n') == 1
+
+
+def test_home_and_images_given_twice(tmp_path, call, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    write_scans(tmp_path / 'scans.1', range(30))
+    ended = call('mnist_cluster', '~/scans.1', '--out', '~/run')
+    assert ended.returncode == 0 and (tmp_path / 'run/labels.csv').exists(), ended.stderr
+    assert 'lies inside' in call('mnist_cluster', '~/scans.1', '--out', '~/scans.1/out').stderr
+    ended = call('mnist_cluster', '~/scans.1', tmp_path / 'scans.1/0001 1.png', '--out', '~/run')
+    assert ended.returncode == 1 and 'would count twice' in ended.stderr
+    monkeypatch.chdir(tmp_path)
+    assert call('mnist_cluster', 'scans.1').returncode == 0 and (tmp_path / 'output/scans.1').is_dir()
