@@ -268,7 +268,7 @@ def describe_run(
 ) -> list[str]: # sentences
     "What was found, in words."
     about, model = run.about, run.model
-    lines = [f'{run.images.describe()}: {_count_clusters(model)}.']
+    lines = [f'Found: {_count_clusters(model)}.']
     if len(run.images) < 100:
         lines.append('So few images say little: look at the clusters, and give a number of clusters if you know it.')
     if about['stability'] is not None:
@@ -289,7 +289,7 @@ def _describe_work(run):
     "How the clusters were made, in words."
     features, clusterer = run.about['features'], run.about['clusterer']
     kind = FEATURES[features].about if features in FEATURES else 'rows of your own, as they are'
-    return f'Features: {features} ({kind}). Clusterer: {clusterer} ({CLUSTERERS[clusterer].about}).'
+    return f'{run.images.describe()}. Features: {features} ({kind}). Clusterer: {clusterer} ({CLUSTERERS[clusterer].about}).'
 
 # %% ../nbs/13b_own_run.ipynb #88acbbfa
 def assign_images(
