@@ -289,7 +289,8 @@ def _describe_work(run):
     "How the clusters were made, in words."
     features, clusterer = run.about['features'], run.about['clusterer']
     kind = FEATURES[features].about if features in FEATURES else 'rows of your own, as they are'
-    return f'{run.images.describe()}. Features: {features} ({kind}). Clusterer: {clusterer} ({CLUSTERERS[clusterer].about}).'
+    way = CLUSTERERS[clusterer].about
+    return f'{run.images.describe()}. Features: {features} ({kind}). Clusterer: {clusterer} ({way}).'
 
 # %% ../nbs/13b_own_run.ipynb #88acbbfa
 def assign_images(

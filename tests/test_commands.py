@@ -455,7 +455,8 @@ def test_a_run_can_be_stopped_by_the_keyboard(tmp_path):
     assert 'pixels, then kmeans' in running.stdout.readline()
     running.send_signal(signal.SIGINT)
     said = running.communicate()[1]
-    assert running.returncode == 130 and said == 'mnist_cluster: stopped; what was written is whole, and nothing is half done\n'
+    assert running.returncode == 130
+    assert said == 'mnist_cluster: stopped; what was written is whole, and nothing is half done\n'
     assert not list(tmp_path.iterdir())
 
 

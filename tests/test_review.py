@@ -1085,10 +1085,10 @@ def test_export_tells_what_has_vanished(scans, tmp_path):
 
 def test_a_copy_that_is_stopped_leaves_no_part(scans, tmp_path, monkeypatch):
     def stop(source, copy):
-        copy.write(b'half')
+        copy.write_bytes(b'half')
         raise KeyboardInterrupt
 
-    monkeypatch.setattr('shutil.copyfileobj', stop)
+    monkeypatch.setattr('shutil.copy2', stop)
     with pytest.raises(KeyboardInterrupt):
         export_folders(tmp_path / 'out', scans, ['a'] * 3, how='copy')
     assert content(tmp_path / 'out') == {}
