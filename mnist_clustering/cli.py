@@ -75,9 +75,9 @@ class Parser(ArgumentParser):
 # %% ../nbs/15_cli.ipynb #5bc84d86
 def own_path(
     text: str # as it was typed
-) -> Path: # ~ is the home folder
+) -> Path: # ~ is the home folder; ~name stays as it is where nobody has this name
     "A path, also where the shell has not read it: `--out=~/run` comes with its tilde."
-    return Path(text).expanduser()
+    return Path(os.path.expanduser(text))
 
 
 def entry_parameters() -> dict[str, tuple[Parameter, list[str]]]: # name -> the parameter, and the entries that take it

@@ -503,3 +503,6 @@ def test_home_and_images_given_twice(tmp_path, call, monkeypatch):
     assert ended.returncode == 1 and 'would count twice' in ended.stderr
     monkeypatch.chdir(tmp_path)
     assert call('mnist_cluster', 'scans.1').returncode == 0 and (tmp_path / 'output/scans.1').is_dir()
+    (tmp_path / 'scans.1').rename(tmp_path / '~old scans') # no user has this name
+    ended = call('mnist_cluster', '~old scans', '--out', '~old run')
+    assert ended.returncode == 0 and (tmp_path / '~old run/labels.csv').exists(), ended.stderr
