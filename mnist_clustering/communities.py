@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['RESOLUTIONS', 'NEARLY', 'LOST', 'neighbor_graph', 'graph_of_points', 'louvain', 'stability_curve',
            'finest_stable', 'AutoLouvain', 'memberships', 'second_choices', 'closest_pairs', 'leaf_order',
-           'tree_of_clusters']
+           'tree_of_clusters', 'loosest_clusters']
 
 # %% ../nbs/08b_communities.ipynb #4d7454c0
 from numbers import Integral
@@ -264,6 +264,20 @@ def tree_of_clusters(
     for place, height in zip(row[1:], between):
         heights += [[highest + height], inner[place]]
     return np.concatenate([orders[place] for place in row]), np.concatenate(heights)
+
+# %% ../nbs/08b_communities.ipynb #249f66e4
+def loosest_clusters(
+    points: np.ndarray, # (n, d)
+    clusters: np.ndarray # (n,) the cluster of each, from 0; -1 is noise
+) -> pd.DataFrame: # a row for each cluster: cluster, inertia; the loosest first
+    "Clusters that may hold two things: by inertia, the sum of the squared distances from the mean."
+    rows = []
+    for cluster in np.unique(clusters[clusters >= 0]).tolist():
+        members = points[clusters == cluster].astype(float)
+        inertia = float(((members - members.mean(axis=0)) ** 2).sum())
+        rows.append(dict(cluster=cluster, inertia=inertia))
+    loosest = pd.DataFrame(rows, columns=['cluster', 'inertia'])
+    return loosest.sort_values('inertia', ascending=False, kind='stable', ignore_index=True)
 
 # %% ../nbs/08b_communities.ipynb #ac23b4a5
 CLUSTERERS['louvain'] = Clusterer(

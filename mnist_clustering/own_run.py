@@ -20,6 +20,7 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import FunctionTransformer
 from threadpoolctl import threadpool_limits
 
+from .communities import loosest_clusters
 from .data import Images, counted
 from .draw import montage, plot_map, show_clusters
 from .evaluation import purity, score
@@ -29,7 +30,7 @@ from .interactive_map import interactive_map, save_map
 from .kmeans import CLUSTERERS, show_cluster
 from .model import ClusterModel
 from .report import FIGURE, fill, name_of
-from .review import MOST, Corrections, apply_corrections, write_review
+from .review import MOST, Corrections, apply_corrections, is_open, write_review
 from .store import versions
 
 # %% ../nbs/13b_own_run.ipynb #a4add3ff
@@ -116,6 +117,27 @@ class OwnRun:
         return table.assign(warning=done['warning'].to_numpy(), digest=done['digest'].to_numpy())
 
     @cached_property
+    def pairs(self) -> pd.DataFrame: # cluster, other, closeness (0 to 1); the closest first
+        "Pairs of clusters that look alike, without those that a person has decided."
+        pairs = self.model.suggestions()
+        if not self.corrections:
+            return pairs
+        digests = self.images.done['digest'].tolist()
+        both = list(pairs[['cluster', 'other']].itertuples(index=False, name=None))
+        return pairs[is_open(both, self.corrections, self.model.labels_, digests)].reset_index(drop=True)
+
+    @cached_property
+    def loosest(self) -> list[int]: # clusters, the loosest first
+        "Clusters that may hold two things, without blank images and those that a person has touched."
+        model = self.model
+        decided = {model.blank_}
+        if self.corrections:
+            touched = {digest for told in self.corrections.clusters for digest in told['members']}
+            decided |= set(model.labels_[self.images.done['digest'].isin(touched)].tolist())
+        loosest = loosest_clusters(model.points_, model.labels_[model.first_])
+        return [cluster for cluster in loosest.cluster[loosest.inertia > 0].tolist() if cluster not in decided]
+
+    @cached_property
     def about(self) -> dict: # what run.json holds
         "What was run, how many clusters there are, and how well they agree with the labels where there are some."
         model, clusterer = self.model, self.model.clusterer_
@@ -156,7 +178,10 @@ The tables: <a href="labels.csv">labels.csv</a> (every image, its cluster and ho
 <h2>Which clusters look alike?</h2>
 {% if pairs %}<p>Nothing is joined by the program. These pairs are the closest. The number is the share of the
 connections between neighbours that leads from one to the other. The review page joins clusters, if you say so.</p>
-{{ pairs | safe }}{% else %}<p>No two clusters are connected.</p>{% endif %}
+{{ pairs | safe }}{% else %}<p>No two clusters are left that look alike.</p>{% endif %}
+{% if loosest %}<h2>Which clusters may hold two things?</h2>
+<p>Those whose members are scattered most come first: {{ loosest }}.
+The review page divides them, with More.</p>{% endif %}
 <h2>The map</h2>
 {{ map | safe }}
 <p>Point at an image on <a href="map.html">the map on a page of its own</a>.</p>
@@ -191,17 +216,16 @@ def write_own_run(
     (folder / 'run.json').write_text(json.dumps(run.about, indent=1), encoding='utf-8')
     (folder / 'model').mkdir()
     model.write(folder / 'model')
-    pairs = model.suggestions()
     title = f'{counted(len(images), "image")} in {_count_clusters(model)}'
     if len(images) <= MOST:
         order, heights = model.tree()
-        suggested = list(pairs.head(100).itertuples(index=False, name=None))
+        suggested = list(model.suggestions().head(100).itertuples(index=False, name=None))
         write_review(folder / 'review.html', images.images, model.labels_, names=images.names,
                      digests=images.done['digest'].to_numpy(), confidence=run.table['confidence'].to_numpy(),
                      cluster_names=model.names_, suggestions=suggested, order=order, heights=heights, title=title,
                      second_choice=run.table['second_choice'].fillna(-1).to_numpy(int),
                      corrections=run.corrections)
-    _write_page(folder, run, pairs, title)
+    _write_page(folder, run, title)
 
 def _show_pairs(images, clusters, pairs):
     "A row for each pair of clusters: eight of the one, a gap, and eight of the other."
@@ -218,7 +242,7 @@ def _show_pairs(images, clusters, pairs):
     ax.set(xticks=[], yticks=(np.arange(len(pairs)) + .5) * images.shape[1], yticklabels=texts)
     return ax
 
-def _write_page(folder, run, pairs, title):
+def _write_page(folder, run, title):
     "Draw the pictures, and put them on report.html with the short tables."
     images, model = run.images, run.model
 
@@ -232,7 +256,7 @@ def _write_page(folder, run, pairs, title):
     shown = np.where(np.isin(model.labels_, largest), model.labels_, -1)
     rows = show_clusters(images.images, shown)
     members = figure(rows, 'members.png', 'Some members of each cluster, with its number')
-    nearest = pairs.head(10)
+    nearest = run.pairs.head(10)
     alike = ''
     if len(nearest):
         alike = figure(_show_pairs(images.images, model.labels_, nearest), 'pairs.png',
@@ -259,8 +283,9 @@ def _write_page(folder, run, pairs, title):
               'Files that could not be read': images.skipped, 'Images that look strange': strange}
     tables = {f'{title} ({len(table):,})': table.head(100).to_html(index=False, border=0)
               for title, table in tables.items() if len(table)}
+    loosest = ', '.join(str(cluster) for cluster in run.loosest[:5])
     page = fill(OWN_PAGE, title=title, review=len(images) <= MOST, about=describe_run(run), how=_describe_work(run),
-                members=members, pairs=alike, map=drawn, clusters=pictures, tables=tables)
+                members=members, pairs=alike, loosest=loosest, map=drawn, clusters=pictures, tables=tables)
     (folder / 'report.html').write_text(page, encoding='utf-8', errors='replace')
 
 def describe_run(

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PAGE', 'STYLE', 'STATE', 'HISTORY', 'VIEW', 'ACTS', 'EVENTS', 'FORMAT', 'MOST', 'NO_NAME', 'LEFT',
-           'Corrections', 'read_corrections', 'apply_corrections', 'write_review', 'folder_name', 'folder_names',
-           'export_folders']
+           'Corrections', 'read_corrections', 'apply_corrections', 'is_open', 'write_review', 'folder_name',
+           'folder_names', 'export_folders']
 
 # %% ../nbs/11_review.ipynb #8155cb5d
 import json
@@ -46,6 +46,10 @@ to the next. Save at the end.</p></header>
 <b id="left"></b> <progress id="meter" max="1" aria-label="share of the images that is named"></progress>
 <span id="share"></span>
 <div id="said" role="status"></div>
+<span class="buttons" id="number">
+<button type="button" id="fewer" aria-keyshortcuts="Alt+F"><u>F</u>ewer</button>
+<span id="clusters-now"></span>
+<button type="button" id="more" aria-keyshortcuts="Alt+R">Mo<u>r</u>e</button></span>
 <span class="buttons">
 <button type="button" id="undo" aria-keyshortcuts="Control+Z">Undo</button>
 <button type="button" id="redo" aria-keyshortcuts="Control+Shift+Z">Redo</button>
@@ -57,15 +61,25 @@ to the next. Save at the end.</p></header>
 save corrections.json before you close the page.</p>
 <div class="columns">
 <main>
-<section id="suggestion" aria-labelledby="question" tabindex="-1" hidden>
+<div id="questions">
+<section class="question" id="suggestion" aria-labelledby="question" tabindex="-1" hidden>
 <h2 id="question" aria-keyshortcuts="Alt+L">Do these two <u>l</u>ook alike?</h2>
-<p id="optional"></p>
-<div class="pair" id="pair"></div>
+<p class="optional"></p>
+<div class="pair"></div>
 <div class="buttons"><button type="button" id="same" class="main" aria-keyshortcuts="y">Same: merge
 <kbd aria-hidden="true">y</kbd></button>
 <button type="button" id="different" aria-keyshortcuts="n">Different <kbd aria-hidden="true">n</kbd></button>
 <button type="button" id="later">Later</button></div>
 </section>
+<section class="question" id="division" aria-labelledby="question-two" tabindex="-1" hidden>
+<h2 id="question-two" aria-keyshortcuts="Alt+W">Does this one show t<u>w</u>o things?</h2>
+<p class="optional"></p>
+<div class="pair"></div>
+<div class="buttons"><button type="button" id="two" class="main" aria-keyshortcuts="y">Two: divide
+<kbd aria-hidden="true">y</kbd></button>
+<button type="button" id="one" aria-keyshortcuts="n">One <kbd aria-hidden="true">n</kbd></button></div>
+</section>
+</div>
 <div id="clusters"></div>
 </main>
 <aside id="help" aria-label="Keys" tabindex="0" hidden>
@@ -84,9 +98,9 @@ save corrections.json before you close the page.</p>
 <dt><kbd>Space</kbd></dt><dd>select one; <kbd>Ctrl</kbd> <kbd>A</kbd> all</dd>
 <dt><kbd>Enter</kbd></dt><dd>move the selected to …</dd>
 <dt><kbd>Esc</kbd></dt><dd>select nothing</dd></dl>
-<h3>On two that look alike</h3>
-<dl><dt><kbd>Alt</kbd> <kbd>L</kbd></dt><dd>go there, to answer</dd>
-<dt><kbd>Y</kbd> <kbd>N</kbd></dt><dd>alone, not in a word: same, different</dd>
+<h3>On a question</h3>
+<dl><dt><kbd>Alt</kbd> <kbd>L</kbd>, <kbd>W</kbd></dt><dd>go to one of the two, to answer</dd>
+<dt><kbd>Y</kbd> <kbd>N</kbd></dt><dd>alone, not in a word: the first, the second answer</dd>
 <dt><kbd>Enter</kbd></dt><dd>on to the names</dd></dl>
 <h3>With the mouse</h3>
 <p>Click images to select them, with Shift all between two clicks. Drag them to another cluster.</p>
@@ -140,7 +154,7 @@ h2 { font-size: 1rem; margin: 0 }
 .bar { position: sticky; top: 0; z-index: 3; background: var(--ground); border-bottom: 1px solid var(--line) }
 .bar { display: flex; flex-wrap: wrap; gap: .4rem .6rem; align-items: center; padding: .4rem 1rem }
 .bar progress { accent-color: var(--accent); width: 8rem; height: .8rem }
-.bar .buttons { display: flex; gap: .4rem; margin-left: auto; flex-wrap: wrap }
+.bar .buttons { display: flex; gap: .4rem; margin-left: auto; flex-wrap: wrap; align-items: center }
 .bar b { white-space: nowrap }
 #share { flex: 1 1 0; min-width: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap }
 #said { flex: 1 0 100%; order: 5; color: var(--dim); line-height: 1.3 }
@@ -154,20 +168,23 @@ main { flex: 1; min-width: 0 }
 #help dl { display: grid; grid-template-columns: auto 1fr; gap: .15rem .6rem; margin: .3rem 0 0 }
 #help dd, #help p { margin: 0 }
 #help h3 { font-size: .9rem; margin: .6rem 0 0 }
-#suggestion { border: 2px solid var(--accent); border-radius: 8px; padding: .6rem; margin-bottom: .7rem }
-#suggestion .pair { display: flex; gap: 1rem; flex-wrap: wrap; margin: .4rem 0 }
-#suggestion figure { margin: 0; flex: 1 1 13rem; min-width: 0 }
-#suggestion figcaption { max-height: 2.8em; overflow: hidden }
-#suggestion .wall { height: var(--tile); overflow: hidden } /* one row, and nothing of a second */
-#suggestion .wall > * { float: left; margin-right: 4px }
-#suggestion .buttons { display: flex; gap: .5rem; flex-wrap: wrap }
-#suggestion.later { display: flex; gap: 1rem; align-items: center; border-width: 1px }
-#suggestion.later :is(.pair, #same, #different) { display: none }
-#optional { margin: 0; color: var(--dim) }
+#questions { display: flex; flex-wrap: wrap; gap: .7rem; margin-bottom: .7rem }
+#questions:not(:has(> :not([hidden]))) { display: none }
+.question { border: 2px solid var(--accent); border-radius: 8px; padding: .6rem; flex: 1 1 20rem; min-width: 0 }
+.question .pair { display: flex; gap: .4rem 1rem; flex-wrap: wrap; margin: .4rem 0 }
+.question figure { margin: 0; flex: 1 1 9rem; min-width: 0 }
+.question figcaption { overflow: hidden; text-overflow: ellipsis; white-space: nowrap } /* of one height */
+.question .wall { height: var(--tile); overflow: hidden } /* one row, and nothing of a second */
+.question .wall > * { float: left; margin-right: 4px }
+.question .buttons { display: flex; gap: .5rem; flex-wrap: wrap }
+.question.later { display: flex; gap: 1rem; align-items: center; border-width: 1px }
+.question.later :is(.pair, #same, #different, #two, #one) { display: none }
+.optional { margin: 0; color: var(--dim) }
 #clusters { position: relative }
 .card { position: absolute; left: 0; right: 0; background: var(--box); border-radius: 8px; padding: 6px 8px }
 .card.none { outline: 2px dashed var(--dim); outline-offset: -2px }
 .card.target { outline: 3px solid var(--accent) }
+.card.latest { outline: 2px solid var(--accent); outline-offset: -2px }
 .head { display: grid; grid-template-columns: auto minmax(6rem, 15rem) minmax(8rem, 1fr) auto; gap: 2px 10px }
 .head { align-items: center; padding-bottom: 6px }
 .head .info { min-width: 0; color: var(--dim) }
@@ -214,7 +231,7 @@ dialog [role=option] span { overflow: hidden; text-overflow: ellipsis; white-spa
   .head .typical { grid-row: span 2 }
   .head .buttons { grid-column: 1 / -1; padding-top: 4px }
   .head .buttons button { flex: 1; padding: .25rem .2rem }
-  .head kbd, .bar kbd, #selection kbd, #suggestion kbd, dialog kbd { display: none }
+  .head kbd, .bar kbd, #selection kbd, .question kbd, dialog kbd { display: none }
   main u, .bar u, #selection u { text-decoration: none }
   .top, .bar { padding: .4rem .6rem }
   #said { height: 2.6em; -webkit-line-clamp: 2 }
@@ -258,14 +275,15 @@ function imagesWith(digests) { // each image once
     everyCopy.get(digest) ?? (firstWith.has(digest) ? [firstWith.get(digest)] : []))
 }
 
-// A state is never changed either: each operation makes a new one that shares what stayed as it was.
+// A state is never changed either: each operation makes a new one that shares what stayed as it was. A cluster is
+// touched if a person has changed it, and settled if a person has said that it is one thing: by a name, or by a merge.
 function firstState() {
   const clusters = new Map()
   run.clusters.forEach((cluster, id) => {
     const members = Int32Array.from({length: cluster.end - cluster.start}, (_, i) => cluster.start + i)
     const {name, none, touched, absent} = cluster
     const title = cluster.number < 0 ? 'noise' : `cluster ${cluster.number}`
-    clusters.set(id, {id, title, noise: cluster.number < 0, name, none, touched, absent, members})
+    clusters.set(id, {id, title, noise: cluster.number < 0, name, none, touched, settled: touched, absent, members})
   })
   return {
     clusters,
@@ -310,25 +328,34 @@ function changed(state, ...clusters) { // the same state with these clusters ins
   return {...state, clusters: all, order, lost}
 }
 
-function withNew(state, members, after) { // a new cluster, shown after another one
+function withNew(state, members, after, settled) { // a new cluster, shown after another one
   const id = state.nextId
   const title = `cluster ${state.next}`
-  const cluster = {id, title, noise: false, name: null, none: false, touched: true, absent: [], members}
+  const cluster = {id, title, noise: false, name: null, none: false, touched: true, settled, absent: [], members}
   const order = [...state.order]
   order.splice(order.indexOf(after) + 1, 0, id)
   return changed({...state, order, next: state.next + 1, nextId: id + 1}, cluster)
 }
 
-// Where the tree parts these images first: at the greatest height between two neighbours.
-function nextCut(members) {
-  const along = Int32Array.from(members).sort((a, b) => place[a] - place[b])
-  let [highest, cut] = [-Infinity, 1]
-  for (let i = 1; i < along.length; i++) {
-    let between = -Infinity
-    for (let j = place[along[i - 1]]; j < place[along[i]]; j++) between = Math.max(between, heights[j])
-    if (between > highest) [highest, cut] = [between, i]
+const divisions = new WeakMap()
+
+// How the tree divides a cluster: at the greatest height between two neighbours. What a person has put there is not
+// divided. In Ward's tree, the squared heights add up to twice the inertia.
+function divisionOf({members}, {moved}) {
+  if (!divisions.has(members)) {
+    const own = members.filter(image => !moved.has(image))
+    const along = Int32Array.from(own.length > 1 ? own : members).sort((a, b) => place[a] - place[b])
+    let [highest, cut, inertia] = [-Infinity, 1, 0]
+    for (let i = 1; i < along.length; i++) {
+      let between = -Infinity
+      for (let j = place[along[i - 1]]; j < place[along[i]]; j++) between = Math.max(between, heights[j])
+      if (between > highest) [highest, cut] = [between, i]
+      inertia += between ** 2 / 2
+    }
+    const parts = [along.subarray(0, cut), along.subarray(cut)].sort((a, b) => b.length - a.length)
+    divisions.set(members, {parts, inertia})
   }
-  return [along.subarray(0, cut), along.subarray(cut)].sort((a, b) => b.length - a.length)
+  return divisions.get(members)
 }
 
 function withCopies(images) { // images with the same digest share their fate
@@ -337,7 +364,8 @@ function withCopies(images) { // images with the same digest share their fate
 
 const operations = {
   name(state, {cluster, name}) {
-    return changed(state, {...state.clusters.get(cluster), name, none: false, touched: true})
+    const settled = name !== null
+    return changed(state, {...state.clusters.get(cluster), name, none: false, touched: true, settled})
   },
 
   none(state, {cluster, none}) {
@@ -356,7 +384,7 @@ const operations = {
       given.push({...cluster, members: cluster.members.filter(image => !moving.has(image))})
     }
     let next = {...state, moved}
-    next = receives ? changed(next, {...receives, members, touched: true}) : withNew(next, members, after)
+    next = receives ? changed(next, {...receives, members, touched: true}) : withNew(next, members, after, true)
     return changed(next, ...given)
   },
 
@@ -364,7 +392,7 @@ const operations = {
     const [gone, kept] = [state.clusters.get(from), state.clusters.get(into)]
     const members = inDoubtFirst([...kept.members, ...gone.members], state.moved)
     const absent = [...kept.absent, ...gone.absent]
-    const merged = {...kept, name: kept.name ?? gone.name, members, absent, noise: false, touched: true}
+    const merged = {...kept, name: kept.name ?? gone.name, members, absent, noise: false, touched: true, settled: true}
     const renamed = state.suggestions.map(([a, b, closeness]) =>
       [a == from ? into : a, b == from ? into : b, closeness])
     const seen = new Set()
@@ -377,11 +405,16 @@ const operations = {
     return changed({...state, suggestions}, merged, {...gone, members: [], absent: []})
   },
 
-  split(state, {cluster}) { // the larger part keeps the name
+  split(state, {cluster}) { // the larger part keeps the name, and what a person has put there
     const whole = state.clusters.get(cluster)
-    const [larger, smaller] = nextCut(whole.members).map(part => inDoubtFirst(part, state.moved))
-    const next = withNew(state, smaller, cluster)
-    return changed(next, {...whole, members: larger, touched: true})
+    const smaller = new Set(divisionOf(whole, state).parts[1])
+    const parted = whole.members.filter(image => smaller.has(image))
+    const members = whole.members.filter(image => !smaller.has(image))
+    return changed(withNew(state, parted, cluster, false), {...whole, members, touched: true, settled: false})
+  },
+
+  single(state, {cluster}) { // a person says that it is one thing
+    return changed(state, {...state.clusters.get(cluster), touched: true, settled: true})
   },
 
   dismiss(state, {pair: [a, b]}) {
@@ -423,7 +456,7 @@ function reopened(state, {entries, moved, movedAbsent, lost, apart}) {
     const title = home ? home.title : `cluster ${next++}`
     const {name, none, absent} = entry
     members.set(id, [])
-    return {id, title, noise: false, name, none, touched: true, absent}
+    return {id, title, noise: false, name, none, touched: true, settled: true, absent}
   })
   for (const cluster of state.clusters.values()) {
     for (const image of cluster.members) {
@@ -495,6 +528,15 @@ function openSuggestions(state) { // nearest first; not of what a person has tol
     if (!one || !other || one.none || other.none) return false
     return one.name === null || other.name === null || one.name == other.name
   })
+}
+
+function openDivisions(state) { // clusters that may hold two things, the greatest inertia first
+  const inertia = id => divisionOf(state.clusters.get(id), state).inertia
+  const open = state.order.filter(id => {
+    const cluster = state.clusters.get(id)
+    return !cluster.settled && !cluster.none && !cluster.noise && !isBlank(cluster) && inertia(id) > 0
+  })
+  return open.sort((a, b) => inertia(b) - inertia(a))
 }
 
 const namesakesOf = new WeakMap()
@@ -604,6 +646,7 @@ function perform(operation) {
   steps = [...steps.slice(0, at), operation]
   states = [...states.slice(0, at + 1), next]
   at += 1
+  latest.clear()
   keep()
   say(tell(operation, states[at - 1], next))
   show()
@@ -613,6 +656,7 @@ function travel(by) {
   if (at + by < 0 || at + by > steps.length) return say(by < 0 ? 'Nothing to undo.' : 'Nothing to redo.')
   const step = by < 0 ? at - 1 : at
   at += by
+  latest.clear()
   keep()
   say(`${by < 0 ? 'Undone' : 'Done again'}: ${tell(steps[step], states[step], states[step + 1])}`)
   selected.clear()
@@ -679,6 +723,7 @@ function tell(operation, before, after) { // an operation in words
     const sizes = [cluster, before.nextId].map(id => count(after.clusters.get(id).members.length, 'image'))
     return `${was(cluster)}: split into ${sizes.join(' and ')}.`
   }
+  if (kind == 'single') return `${was(cluster)}: one thing, and not suggested again.`
   if (kind == 'dismiss') return `${was(pair[0])} and ${was(pair[1])}: told apart, and not suggested again.`
   return `${count(operation.entries.length, 'corrected cluster')} opened from a file.` +
     (operation.lost.length ? ` ${count(operation.lost.length, 'cluster')} without an image here.` : '')
@@ -692,6 +737,7 @@ const part = id => document.getElementById(id)
 const board = part('clusters')
 const selected = new Set() // images
 const whole = new Set() // ids of clusters that are shown with all their images
+const latest = new Set() // ids of the clusters that the last Fewer or More has made
 const cards = new Map() // id of a cluster -> its card, of those that are drawn
 const active = new Map() // id of a cluster -> the place in it where the keyboard is
 let anchor = null // the image from which shift selects
@@ -764,8 +810,9 @@ function show() { // after every change
   part('undo').disabled = at == 0
   part('redo').disabled = at == steps.length
   part('unkept').hidden = kept
+  part('clusters-now').textContent = count(countClusters(state), 'cluster')
   showSelection()
-  showSuggestion()
+  showQuestions()
   draw()
 }
 
@@ -847,6 +894,7 @@ function fillHead(card, cluster, {shown, rows}) {
   const words = called(cluster)
   card.setAttribute('aria-label', words)
   card.classList.toggle('none', none)
+  card.classList.toggle('latest', latest.has(id))
   const [typical] = mostTypical(cluster, current(), 1)
   const drawn = picture(typical, {className: 'typical', role: 'img', 'aria-label': `a typical image of ${title}`})
   find('typical').replaceWith(drawn)
@@ -946,27 +994,48 @@ function showSelection() {
   part('chosen').textContent = `${selected.size.toLocaleString('en')} selected`
 }
 
-let later = false // are the suggestions put off?
+const countClusters = state => [...state.clusters.values()].filter(each => !each.noise && !isBlank(each)).length
 
-function showSuggestion() {
+let later = false // are the questions put off?
+
+function showQuestions() {
   const state = current()
-  const open = openSuggestions(state)
-  part('suggestion').hidden = !open.length
-  part('suggestion').classList.toggle('later', later)
+  const pairs = openSuggestions(state)
+  const loose = openDivisions(state)
+  const [suggestion, division] = [part('suggestion'), part('division')]
+  suggestion.hidden = !pairs.length
+  division.hidden = !loose.length || later && pairs.length > 0
+  for (const each of [suggestion, division]) each.classList.toggle('later', later)
   part('later').textContent = later ? 'Show' : 'Later'
-  if (!open.length) return
-  const [[a, b]] = open
-  const apart = toldApart(state).size
-  part('optional').textContent = `You may skip this: ${count(open.length, 'pair')}, the closest first` +
-    (apart ? `; ${apart.toLocaleString('en')} told apart` : '')
-  const figures = [a, b].map(id => {
-    const cluster = state.clusters.get(id)
-    const wall = element('div', {className: 'wall', role: 'img', 'aria-label': `images of ${called(cluster)}`})
-    for (const image of mostTypical(cluster, state, 24)) wall.append(picture(image))
-    const words = `${called(cluster)} · ${count(cluster.members.length, 'image')}`
-    return element('figure', {}, element('figcaption', {}, words), wall)
+  const home = (pairs.length ? suggestion : division).querySelector('.buttons')
+  if (part('later').parentElement != home) home.append(part('later')) // one button for both
+  part('fewer').disabled = !pairs.length
+  part('more').disabled = !loose.length
+  part('fewer').title = 'Merges the two clusters that look most alike'
+  part('more').title = 'Divides the cluster that most likely shows two things'
+  if (pairs.length) {
+    const apart = toldApart(state).size
+    const clusters = pairs[0].slice(0, 2).map(id => state.clusters.get(id))
+    fillQuestion(suggestion, `You may skip this: ${count(pairs.length, 'pair')}, the closest first` +
+      (apart ? `; ${apart.toLocaleString('en')} told apart` : ''),
+      clusters.map(each => [`${called(each)} · ${count(each.members.length, 'image')}`, each]))
+  }
+  if (loose.length) {
+    const cluster = state.clusters.get(loose[0])
+    const parts = divisionOf(cluster, state).parts.map(part => ({members: inDoubtFirst(part, state.moved)}))
+    fillQuestion(division, `You may skip this too: ${count(loose.length, 'cluster')}, the likeliest first`,
+      parts.map((each, i) => [`${i ? 'and' : called(cluster)} · ${count(each.members.length, 'image')}`, each]))
+  }
+}
+
+function fillQuestion(section, words, sides) { // each side with a caption and what it has of images
+  section.querySelector('.optional').textContent = words
+  const figures = sides.map(([caption, cluster]) => {
+    const wall = element('div', {className: 'wall', role: 'img', 'aria-label': `images of ${caption}`})
+    for (const image of mostTypical(cluster, current(), 24)) wall.append(picture(image))
+    return element('figure', {title: caption}, element('figcaption', {}, caption), wall)
   })
-  part('pair').replaceChildren(...figures)
+  section.querySelector('.pair').replaceChildren(...figures)
 }
 
 function say(words) {
@@ -1070,6 +1139,29 @@ function startName(id) { // the key that begins a name is its first letter, sinc
   document.activeElement.select()
 }
 
+function showLatest(...ids) { // what Fewer or More has made, from the first on
+  ids.forEach(id => latest.add(id))
+  changes += 1
+  draw()
+  for (const id of [...ids].reverse()) reveal(id)
+  if (document.activeElement == document.body) focusOn(ids[0], 'tiles') // the card where the keyboard was is gone
+  say(`${part('said').textContent} ${count(countClusters(current()), 'cluster')} now.`)
+}
+
+function fewer() { // one cluster less: the first suggestion, without a question
+  const [pair] = openSuggestions(current())
+  if (!pair) return say('No two clusters are left that look alike: Merge joins any two.')
+  showLatest(merge(pair[1], pair[0]))
+}
+
+function more() { // one cluster more
+  const [id] = openDivisions(current())
+  if (id === undefined) return say('No cluster is left that may show two things: Split divides any.')
+  const added = current().nextId
+  split(id)
+  showLatest(id, added)
+}
+
 function move(to, after = null) {
   const images = [...selected]
   const alone = to === null && images.every(image => isMember(inCluster(after), image)) &&
@@ -1089,30 +1181,40 @@ function moveToNew() {
   if (inCluster(id)) focusOn(id, 'name')
 }
 
-function answer(same) { // to the suggestion that is shown
-  const open = openSuggestions(current())
-  if (!open.length || later) return
-  const [[a, b]] = open
+function answer(section, yes) { // to the question that is shown there
+  if (later || section.hidden) return
+  if (section == part('suggestion')) answerPair(yes)
+  else answerDivision(yes)
+  if (section.hidden) goOn(null)
+  else section.focus({preventScroll: true})
+}
+
+function answerPair(same) {
+  const [[a, b]] = openSuggestions(current())
   if (same) merge(b, a)
   else perform({kind: 'dismiss', pair: [a, b]})
   if (!same && namesakes(current(), a).includes(b)) say(warn([a, b]))
-  if (openSuggestions(current()).length) part('suggestion').focus({preventScroll: true})
-  else goOn(null)
 }
 
-// On the question, y and n are answers when they stand alone. What follows within a second makes a word of them, and a
+function answerDivision(two) {
+  const [id] = openDivisions(current())
+  if (two) split(id)
+  else perform({kind: 'single', cluster: id})
+}
+
+// On a question, y and n are answers when they stand alone. What follows within a second makes a word of them, and a
 // word is no answer: what it answered is taken back.
 const PAUSE = 1000 // milliseconds
-let lastKey = -Infinity // when a letter was typed on the question
+let lastKey = -Infinity // when a letter was typed on a question
 let answered = 0 // how many answers the letters since the last pause have given
 let word = false // are they a word?
 
-function letterOnQuestion(key, time) {
+function letterOnQuestion(section, key, time) {
   if (time - lastKey > PAUSE) [answered, word] = [0, false]
   lastKey = time
   const before = at
   if (!word && !later && (key == 'y' || key == 'n')) {
-    answerIfSeen(key == 'y')
+    answerIfSeen(section, key == 'y')
     answered += at - before
     return
   }
@@ -1123,27 +1225,33 @@ function letterOnQuestion(key, time) {
     keep()
     show()
   }
-  part('suggestion').focus({preventScroll: true})
+  section.focus({preventScroll: true})
   say('Nothing is answered: here, only Y or N alone is an answer. To type a name, press Enter first.')
 }
 
-function answerIfSeen(same) { // a key means nothing while the question is out of sight: it brings the question there
-  const {bottom} = part('suggestion').getBoundingClientRect()
-  if (bottom > document.querySelector('.bar').getBoundingClientRect().bottom) answer(same)
-  else goToPair()
+function answerIfSeen(section, yes) { // a key means nothing while the question is out of sight: it brings it there
+  const {bottom} = section.getBoundingClientRect()
+  if (bottom > document.querySelector('.bar').getBoundingClientRect().bottom) answer(section, yes)
+  else (section == part('suggestion') ? goToPair : goToDivision)()
 }
 
-function goToPair() { // where y and n are keys
-  if (part('suggestion').hidden) return say('No two clusters are left to compare.')
+function goToQuestion(section, none, keys) { // where y and n are keys
   later = false
   show()
-  part('suggestion').scrollIntoView({block: 'center'})
-  part('suggestion').focus({preventScroll: true})
-  if (byMouse) say('Y: the same. N: different. Enter: on to the names.')
+  if (section.hidden) return say(none)
+  section.scrollIntoView({block: 'center'})
+  section.focus({preventScroll: true})
+  if (byMouse) say(`${keys} Enter: on to the names.`)
 }
 
+const goToPair = () =>
+  goToQuestion(part('suggestion'), 'No two clusters are left to compare.', 'Y: the same. N: different.')
+
+const goToDivision = () =>
+  goToQuestion(part('division'), 'No cluster is left that may show two things.', 'Y: two, so divide it. N: one.')
+
 function putOff() { // the suggestions, or shows them again
-  if (later) return goToPair()
+  if (later) return part('suggestion').hidden ? goToDivision() : goToPair()
   later = true
   show()
   goOn(null)
@@ -1392,7 +1500,8 @@ function letterWithAlt(event, typing) { // where Alt writes letters of its own, 
   if (typing && !plain) return false
   const letter = plain ? event.key.toLowerCase() : event.code.replace('Key', '').toLowerCase()
   const id = onCard(event)
-  const does = {'l': goToPair, 't': askWhereTo, 'c': moveToNew, 'o': () => part('file').click(), 'k': toggleHelp}
+  const does = {'l': goToPair, 'w': goToDivision, 't': askWhereTo, 'c': moveToNew, 'f': fewer, 'r': more,
+    'o': () => part('file').click(), 'k': toggleHelp}
   const doesOnCard = {'s': () => split(id), 'n': () => mark(id), 'm': () => askMergeWith(id), 'a': () => toggleAll(id),
     'h': () => selected.size && move(id)}
   const act = does[letter] ?? (id === undefined ? null : doesOnCard[letter])
@@ -1407,7 +1516,9 @@ function keyElsewhere(event, key) { // outside the fields for names
   const command = event.ctrlKey || event.metaKey || event.altKey
   if (key == 'Escape') clearSelection()
   else if (command && !event.getModifierState('AltGraph')) return false
-  else if (event.target.closest('#suggestion') && writes) letterOnQuestion(key, event.timeStamp)
+  else if (event.target.closest('.question') && writes) {
+    letterOnQuestion(event.target.closest('.question'), key, event.timeStamp)
+  }
   else if (writes && onCard(event) !== undefined) {
     startName(onCard(event))
     return false // so that the letter is written
@@ -1431,8 +1542,12 @@ part('choices').addEventListener('click', event => {
   if (line) takeChoice([...part('choices').children].indexOf(line))
 })
 part('cancel').addEventListener('click', () => part('chooser').close())
-part('same').addEventListener('click', () => answer(true))
-part('different').addEventListener('click', () => answer(false))
+for (const [id, section, yes] of [['same', 'suggestion', true], ['different', 'suggestion', false],
+  ['two', 'division', true], ['one', 'division', false]]) {
+  part(id).addEventListener('click', () => answer(part(section), yes))
+}
+part('fewer').addEventListener('click', fewer)
+part('more').addEventListener('click', more)
 part('later').addEventListener('click', () => putOff())
 part('undo').addEventListener('click', () => travel(-1))
 part('redo').addEventListener('click', () => travel(1))
@@ -1761,6 +1876,25 @@ def _join(corrections, clusters, digests, entry):
     votes = pd.DataFrame({'cluster': clusters[says], 'entry': entry[says]}).value_counts()
     total = votes.groupby('cluster').sum()
     return {cluster: (chosen, n) for (cluster, chosen), n in votes.items() if 2 * n > total[cluster]}
+
+# %% ../nbs/11_review.ipynb #18eee97f
+def is_open(
+    pairs: list, # (cluster, other) that may show the same
+    corrections: Corrections, # from read_corrections
+    clusters: np.ndarray, # (n,) the cluster of each image, after apply_corrections
+    digests: np.ndarray # (n,) a text for each image that only its copies share
+) -> np.ndarray: # (n_pairs,) True for the pairs that nobody has decided
+    "Which pairs of clusters a person has neither told apart, nor named differently, nor marked as none of these."
+    cluster_of = dict(zip(reversed(digests), reversed(clusters))) # of copies the first counts, as in the page
+    apart = [{cluster_of.get(digest) for digest in pair} for pair in corrections.apart]
+    entry, _ = _entries_of(corrections, as_labels(digests, len(clusters), 'digests'))
+    told = {clusters[i]: corrections.clusters[entry[i]] for i in np.flatnonzero(entry >= 0)}
+    answers = []
+    for pair in pairs:
+        known = [told[cluster] for cluster in pair if cluster in told]
+        names = {each['name'] for each in known if _is_named(each)}
+        answers.append(set(pair) not in apart and not any(each['none'] for each in known) and len(names) < 2)
+    return np.array(answers, bool)
 
 # %% ../nbs/11_review.ipynb #5317b1af
 MOST = 100_000 # images in one page
