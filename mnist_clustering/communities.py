@@ -265,7 +265,7 @@ def tree_of_clusters(
         heights += [[highest + height], inner[place]]
     return np.concatenate([orders[place] for place in row]), np.concatenate(heights)
 
-# %% ../nbs/08b_communities.ipynb #249f66e4
+# %% ../nbs/08b_communities.ipynb #b13c6e46
 def loosest_clusters(
     points: np.ndarray, # (n, d)
     clusters: np.ndarray # (n,) the cluster of each, from 0; -1 is noise

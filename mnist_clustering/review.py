@@ -235,10 +235,14 @@ dialog [role=option] span { overflow: hidden; text-overflow: ellipsis; white-spa
   main u, .bar u, #selection u { text-decoration: none }
   .top, .bar { padding: .4rem .6rem }
   #said { height: 2.6em; -webkit-line-clamp: 2 }
-  .bar progress { flex: 1; width: auto; order: 1 }
+  .bar progress { flex: 1; width: auto; min-width: 2rem; order: 1 }
   #share { flex: 1 0 100%; order: 2; font-size: .85rem }
   .bar .buttons { margin-left: 0; order: 3; width: 100% }
+  .bar #number { order: 1; width: auto }
+  #clusters-now { display: none }
+  .question figcaption { font-size: .85rem }
   .bar .buttons > * { flex: 1; padding: .25rem .1rem; text-align: center }
+  .bar #number > * { padding: .25rem .7rem }
 }
 @media (prefers-reduced-motion: no-preference) {
   .card.target, button { transition: border-color .1s, outline-color .1s }
@@ -1024,7 +1028,7 @@ function showQuestions() {
     const cluster = state.clusters.get(loose[0])
     const parts = divisionOf(cluster, state).parts.map(part => ({members: inDoubtFirst(part, state.moved)}))
     fillQuestion(division, `You may skip this too: ${count(loose.length, 'cluster')}, the likeliest first`,
-      parts.map((each, i) => [`${i ? 'and' : called(cluster)} · ${count(each.members.length, 'image')}`, each]))
+      parts.map((each, i) => [`${i ? 'and' : `${called(cluster)}:`} ${count(each.members.length, 'image')}`, each]))
   }
 }
 
@@ -1877,7 +1881,7 @@ def _join(corrections, clusters, digests, entry):
     total = votes.groupby('cluster').sum()
     return {cluster: (chosen, n) for (cluster, chosen), n in votes.items() if 2 * n > total[cluster]}
 
-# %% ../nbs/11_review.ipynb #18eee97f
+# %% ../nbs/11_review.ipynb #1bba75df
 def is_open(
     pairs: list, # (cluster, other) that may show the same
     corrections: Corrections, # from read_corrections
