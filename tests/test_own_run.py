@@ -19,7 +19,7 @@ from sklearn.metrics import adjusted_rand_score
 from mnist_clustering.data import load_mnist
 from mnist_clustering.images import load_images
 from mnist_clustering.model import ClusterModel
-from mnist_clustering.own_run import OWN_FILES, OwnRun, cluster_images
+from mnist_clustering.own_run import OWN_FILES, OwnRun, cluster_images, write_own_run
 from mnist_clustering.review import Corrections
 from mnist_clustering.store import walk
 
@@ -391,6 +391,42 @@ def test_what_a_person_has_moved_is_certain(scans, tmp_path):
     table = OwnRun(images, model, Corrections(told, moved)).table.set_index('digest')
     assert (table.loc[moved, 'confidence'] == 1).all() and table.loc[moved, 'second_choice'].isna().all()
     assert (table.loc[moved, 'name'] == 'mine').all()
+
+
+def test_the_report_asks_nothing_that_a_person_has_answered(scans, tmp_path):
+    images = load_images(scans)
+    digests = images.done['digest'].to_numpy()
+    model = cluster_images(images)
+    first = {cluster: digests[model.labels_ == cluster][0] for cluster in range(model.n_clusters_)}
+    before = OwnRun(images, model)
+    both = list(before.pairs[['cluster', 'other']].itertuples(index=False, name=None))
+    loosest = before.loosest
+    assert sorted(loosest) == [cluster for cluster in range(model.n_clusters_) if cluster != model.blank_]
+    (a, b), (c, d) = both[0], next(pair for pair in both if not {*pair} & {*both[0]})
+    told = [{'name': name, 'none': False, 'members': digests[model.labels_ == cluster].tolist()}
+            for cluster, name in ((c, 'one'), (d, 'other'))]
+    strange = next(cluster for cluster in loosest if cluster not in (a, b, c, d))
+    told.append({'name': None, 'none': True, 'members': digests[model.labels_ == strange].tolist()})
+    run = OwnRun(images, model, Corrections(told, [], [[first[b], first[a]]]))
+    left = list(run.pairs[['cluster', 'other']].itertuples(index=False, name=None))
+    assert left == [pair for pair in both if pair not in ((a, b), (c, d)) and strange not in pair] != []
+    assert run.loosest == [cluster for cluster in loosest if cluster not in (c, d, strange)] != []
+    write_own_run(tmp_path, run)
+    text = ', '.join(map(str, run.loosest[:5]))
+    assert f'come first: {text}.' in (tmp_path / 'report.html').read_text()
+
+
+def test_a_report_of_two_that_were_told_apart_suggests_nothing(tmp_path):
+    images = load_images(write_scans(tmp_path / 'scans', [i for i in range(400) if SMALL.target[i] in (3, 8)]))
+    digests = images.done['digest'].to_numpy()
+    model = cluster_images(images, n_clusters=2)
+    apart = [digests[model.labels_ == cluster][0] for cluster in (0, 1)]
+    for name, corrections, words in (('open', None, 'These pairs are the closest'),
+                                     ('apart', Corrections([], [], [apart]), 'No two clusters are left')):
+        (tmp_path / name).mkdir()
+        write_own_run(tmp_path / name, OwnRun(images, model, corrections))
+        assert words in (tmp_path / name / 'report.html').read_text()
+        assert (tmp_path / name / 'pairs.png').exists() == (corrections is None)
 
 
 def test_blank_images_are_apart_for_the_network_too(scans):

@@ -10,6 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from scipy.spatial.distance import cdist
 
 from mnist_clustering.agglomerative import Ward
+from mnist_clustering.communities import loosest_clusters, tree_of_clusters
 from mnist_clustering.data import load_mnist
 from mnist_clustering.review import (
     LEFT,
@@ -167,7 +168,7 @@ def test_a_letter_on_the_images_begins_the_name(page):
 
 def test_alt_and_a_letter_is_the_button_where_it_is_underlined(page):
     press(page, 'Enter', 'Alt+a', 'Escape', ' ') # nought is shown whole, and one of its images is selected
-    buttons = page.locator('.card button:visible, #selection button:has(u), #open, #asked').all()
+    buttons = page.locator('.card button:visible, #selection button:has(u), #open, #asked, #fewer, #more').all()
     assert {'Not all', 'All', 'Split', 'Move to…', 'Keys', 'Move 1 here'} <= {each.inner_text() for each in buttons}
     for button in buttons:
         shortcut = button.get_attribute('aria-keyshortcuts')
@@ -357,6 +358,137 @@ def test_none_of_these(page):
     assert page.get_by_text('0 named (0 % of 100 images), 40 % none of these').is_visible()
     press(page, 'Alt+n')
     assert shown(page)[0][2] is False
+
+
+# Fewer and more
+
+def framed(page):
+    "The titles of the clusters that the last Fewer or More has made."
+    labels = page.locator('.card.latest').evaluate_all("all => all.map(each => each.getAttribute('aria-label'))")
+    return [label.partition(',')[0] for label in labels]
+
+
+def in_sight(page, title):
+    "Is the head of this card, and a row of its images, below the bar and above the end of the window?"
+    box, bar = card(page, title).bounding_box(), page.locator('.bar').bounding_box()
+    return bar['y'] + bar['height'] <= box['y'] and box['y'] + 100 <= page.viewport_size['height']
+
+
+@pytest.mark.parametrize('by', ['mouse', 'keyboard'])
+@pytest.mark.parametrize('width', [390, 1280])
+def test_fewer_is_one_click_and_one_key(visit, tmp_path, made, width, by):
+    page = visit(made, width)
+    page.get_by_role('button', name='Fewer').click() if by == 'mouse' else press(page, 'Alt+f')
+    assert sizes(page) == [70, 20, 10] and framed(page) == ['cluster 0'] and in_sight(page, 'cluster 0')
+    assert page.locator('#said').inner_text() == 'cluster 1: merged into cluster 0. 3 clusters now.'
+    press(page, 'Control+z')
+    assert sizes(page) == [40, 30, 20, 10] and framed(page) == [] and page.get_by_text('Undone').is_visible()
+    press(page, 'Control+Shift+z', 'Alt+f', 'Alt+f')
+    assert sizes(page) == [100] and page.get_by_role('button', name='Fewer').is_disabled()
+    press(page, 'Alt+f')
+    assert page.get_by_text('No two clusters are left that look alike').is_visible() and page.evaluate('at') == 3
+
+
+@pytest.mark.parametrize('by', ['mouse', 'keyboard'])
+@pytest.mark.parametrize('width', [390, 1280])
+def test_more_is_one_click_and_one_key(visit, tmp_path, width, by):
+    heights = np.ones(99)
+    heights[[39, 69, 89]] = 90 # where the clusters part
+    heights[[75, 92]] = [7, 6] # the third is the loosest, and then the last
+    page = visit(write(tmp_path / 'loose.html', heights=heights), width)
+    page.get_by_role('button', name='More').click() if by == 'mouse' else press(page, 'Alt+r')
+    assert page.locator('#said').inner_text() == 'cluster 2: split into 14 images and 6 images. 5 clusters now.'
+    assert sizes(page) == [40, 30, 14, 6, 10] and framed(page) == ['cluster 2', 'cluster 4']
+    assert in_sight(page, 'cluster 2') and in_sight(page, 'cluster 4')
+    press(page, 'Alt+r')
+    assert sizes(page) == [40, 30, 14, 6, 7, 3] and framed(page) == ['cluster 3', 'cluster 5']
+    page.get_by_role('button', name='Undo').click()
+    assert sizes(page) == [40, 30, 14, 6, 10] and framed(page) == []
+    press(page, 'Control+z')
+    assert sizes(page) == [40, 30, 20, 10] and page.get_by_role('button', name='Undo').is_disabled()
+
+
+def test_fewer_and_more_leave_alone_what_a_person_has_decided(page):
+    press(page, 'Alt+l', 'n') # 0 and 1 are told apart
+    page.locator('.name').first.fill('nought')
+    press(page, 'Alt+f') # 1 and 2, which makes one thing; what is typed is taken first
+    assert sizes(page) == [40, 50, 10] and names(page)[0] == 'nought'
+    press(page, 'Alt+r')
+    assert sizes(page) == [40, 50, 7, 3] # nothing else is open
+    card(page, 'cluster 1').get_by_role('button', name='None').click()
+    for _ in range(10): # each divides a part of the last cluster, to single images
+        press(page, 'Alt+r')
+    assert sizes(page) == [40, 50] + [1] * 10
+    assert page.get_by_text('No cluster is left that may show two things').is_visible()
+    assert page.get_by_role('button', name='More').is_disabled()
+    page.evaluate('scrollTo(0, 0)')
+    card(page, 'cluster 0').locator('.name').fill('') # the name was the reason
+    press(page, 'Tab')
+    assert page.get_by_role('button', name='More').is_enabled()
+
+
+def test_more_does_not_part_what_was_moved(page):
+    tile(page, 'cluster 3', 0).click()
+    page.get_by_role('button', name='Move the selected images to cluster 0').click()
+    before = page.evaluate('openDivisions(current())')
+    assert before == [0, 1, 2, 3] # by inertia; the stranger, from another branch, does not count
+    press(page, 'Alt+r')
+    assert sizes(page) == [28, 13, 30, 20, 9]
+    assert 'd90' in page.evaluate('Array.from(current().clusters.get(0).members, image => run.digests[image])')
+
+
+def test_a_cluster_of_two_things_is_a_question(page):
+    division = page.get_by_role('region', name='Does this one show two things?')
+    assert division.locator('figcaption').all_inner_texts() == ['cluster 0: 27 images', 'and 13 images']
+    assert division.get_by_text('4 clusters, the likeliest first').is_visible()
+    press(page, 'Alt+w', 'n')
+    assert page.get_by_text('cluster 0: one thing, and not suggested again').is_visible()
+    assert sizes(page) == [40, 30, 20, 10] and focused(page) == ['division', None]
+    press(page, 'y') # cluster 1
+    assert sizes(page) == [40, 20, 10, 20, 10] and focused(page) == ['division', None]
+    page.wait_for_timeout(1100)
+    page.keyboard.type('no') # a word
+    assert page.get_by_text('only Y or N alone is an answer').is_visible()
+    assert page.evaluate('steps.slice(0, at).map(step => step.kind)') == ['single', 'split']
+    division.get_by_role('button', name='One').click()
+    page.wait_for_timeout(1100)
+    press(page, 'Alt+l', 'y') # the other question, of what is left of cluster 1
+    assert page.evaluate('steps.slice(0, at).map(step => step.kind)') == ['single', 'split', 'single', 'merge']
+    page.get_by_role('button', name='Later').click()
+    assert not division.is_visible() and page.locator('.question:visible button:visible').all_inner_texts() == ['Show']
+    press(page, 'Alt+w')
+    assert focused(page) == ['division', None] and page.locator('.question:visible').count() == 2
+
+
+def test_the_next_run_keeps_fewer_and_more(page, visit, tmp_path):
+    press(page, 'Alt+r', 'Alt+f') # 0 is divided, and what is left of it merged with 1
+    assert sizes(page) == [13, 57, 20, 10]
+    press(page, 'Alt+w', 'n') # cluster 2 is one thing
+    corrections = saved(page, tmp_path)
+    assert sorted(len(told['members']) for told in corrections.clusters) == [13, 20, 57]
+    digests = [f'd{i}' for i in range(100)]
+    clusters, cluster_names, _ = apply_corrections(corrections, np.repeat([0, 1, 2], [50, 40, 10]), digests)
+    again = visit(write(tmp_path / 'again.html', clusters=clusters, digests=digests, cluster_names=cluster_names,
+                        suggestions=[], corrections=corrections))
+    assert sorted(sizes(again)) == [10, 13, 20, 57]
+    assert len(again.evaluate('openDivisions(current())')) == 1 # the untouched one
+    press(again, 'Alt+r')
+    assert sorted(sizes(again)) == [3, 7, 13, 20, 57]
+
+
+def test_page_and_python_have_one_order_of_divisions(visit, tmp_path):
+    rng = np.random.default_rng(3)
+    clusters = np.repeat(np.arange(8), 12)
+    spread = rng.permutation(8)[clusters] + 1
+    points = 50 * np.eye(8)[clusters] + spread[:, None] * rng.normal(size=(96, 8)) / 8
+    order, heights = tree_of_clusters(points, clusters)
+    path = write(tmp_path / 'order.html', (12,) * 8, order=order, heights=heights)
+    loosest = loosest_clusters(points, clusters)
+    page = visit(path)
+    assert page.evaluate('openDivisions(current()).map(id => run.clusters[id].number)') == loosest.cluster.tolist()
+    inertia = page.evaluate("""() => openDivisions(current()).map(id =>
+        divisionOf(current().clusters.get(id), current()).inertia)""")
+    np.testing.assert_allclose(inertia, loosest.inertia, rtol=1e-4)
 
 
 def all_the_work(page):
