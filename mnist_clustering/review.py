@@ -235,14 +235,14 @@ dialog [role=option] span { overflow: hidden; text-overflow: ellipsis; white-spa
   main u, .bar u, #selection u { text-decoration: none }
   .top, .bar { padding: .4rem .6rem }
   #said { height: 2.6em; -webkit-line-clamp: 2 }
-  .bar progress { flex: 1; width: auto; min-width: 2rem; order: 1 }
+  .bar progress { flex: 1; width: auto; min-width: 1rem; order: 1 }
   #share { flex: 1 0 100%; order: 2; font-size: .85rem }
   .bar .buttons { margin-left: 0; order: 3; width: 100% }
   .bar #number { order: 1; width: auto }
   #clusters-now { display: none }
   .question figcaption { font-size: .85rem }
   .bar .buttons > * { flex: 1; padding: .25rem .1rem; text-align: center }
-  .bar #number > * { padding: .25rem .7rem }
+  .bar #number > * { padding: .25rem .45rem }
 }
 @media (prefers-reduced-motion: no-preference) {
   .card.target, button { transition: border-color .1s, outline-color .1s }
