@@ -13,14 +13,15 @@ from .data import SIZE, as_pixels
 
 # %% ../nbs/00e_deskew.ipynb #c1c41441
 def deskew(
-    images: np.ndarray # (n, 28, 28) uint8, or any form that as_pixels reads
+    images: np.ndarray, # (n, 28, 28) uint8, or any form that as_pixels reads
+    upright: bool = True # take away the slant too? If not, images are only brought to the middle
 ) -> np.ndarray: # (n, 28, 28) float32, 0 to 1
     "Bring each image to the middle and take away its slant; ValueError as in as_pixels."
-    return _deskew(as_pixels(images)[..., 0])
+    return _deskew(as_pixels(images)[..., 0], upright)
 
 @njit(cache=True, nogil=True)
-def _deskew(pixels):
-    upright = np.zeros_like(pixels)
+def _deskew(pixels, upright):
+    moved = np.zeros_like(pixels)
     above = SIZE // 2 # rows of paper above the image and below it
     before = SIZE + 1 # columns of paper on its left and on its right
     padded = np.zeros((above + SIZE + above, before + SIZE + before), np.float32)
@@ -42,7 +43,9 @@ def _deskew(pixels):
             continue # a blank image stays blank
         x /= ink
         y /= ink
-        slant = (xy / ink - x * y) / max(yy / ink - y**2, 1e-9)
+        slant = 0.
+        if upright:
+            slant = (xy / ink - x * y) / max(yy / ink - y**2, 1e-9)
         down = int(np.floor(y))
         lower_share = np.float32(y - down)
         for i in range(SIZE):
@@ -55,5 +58,5 @@ def _deskew(pixels):
             for j in range(SIZE):
                 here = (1 - lower_share) * upper[start + j] + lower_share * lower[start + j]
                 next_one = (1 - lower_share) * upper[start + j + 1] + lower_share * lower[start + j + 1]
-                upright[n, i, j] = (1 - right_share) * here + right_share * next_one
-    return upright
+                moved[n, i, j] = (1 - right_share) * here + right_share * next_one
+    return moved

@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['MARGIN', 'WIDTH', 'HEIGHT', 'FURTHEST', 'LEVELS', 'SAMPLED', 'edges', 'distortion', 'blocks', 'preprocess',
-           'distortions', 'rerank', 'k_nearest', 'near_candidates', 'unseen', 'nn_descent', 'distortion_neighbors',
-           'mutual_distortions', 'edge_energy', 'choose_n_neighbors', 'DistortionNeighbors']
+           'distortions', 'choose_softness', 'choose_upright', 'rerank', 'k_nearest', 'near_candidates', 'unseen',
+           'nn_descent', 'distortion_neighbors', 'mutual_distortions', 'edge_energy', 'choose_n_neighbors',
+           'DistortionNeighbors']
 
 # %% ../nbs/07_distortion.ipynb #e56592ea
 import os
@@ -33,11 +34,12 @@ FURTHEST = MARGIN - 1 # how far a pixel can look: the margin, less one for the p
 LEVELS = 29 # of brightness change: (2 * 29)² * 18 is just below 2¹⁶
 
 def edges(
-    pixels: np.ndarray # (n, 28, 28) float32, 0 to 1
+    pixels: np.ndarray, # (n, 28, 28) float32, 0 to 1
+    softness: float = 0. # pixels: the standard deviation of the blur before edges are taken
 ) -> np.ndarray: # (n, 2, HEIGHT * WIDTH) int8: change to the right and downwards, row after row
-    "How brightness changes at each pixel (the Sobel operator, 1968), with empty margins."
+    "How brightness changes at each pixel of blurred images (the Sobel operator, 1968), with empty margins."
     edge_maps = np.zeros((len(pixels), 2, HEIGHT, WIDTH), np.int8)
-    _edges(pixels, edge_maps[:, :, MARGIN:MARGIN + SIZE, MARGIN:])
+    _edges(gaussian_filter(pixels, (0, softness, softness)), edge_maps[:, :, MARGIN:MARGIN + SIZE, MARGIN:])
     return edge_maps.reshape(len(pixels), 2, -1)
 
 @njit(cache=True, nogil=True)
@@ -102,13 +104,15 @@ def blocks(
 # %% ../nbs/07_distortion.ipynb #85ef9fed
 def preprocess(
     images: np.ndarray, # (n, 28, 28) uint8, or any form that as_pixels reads
+    upright: bool, # take away the slant?
+    softness: float, # pixels: how much images are blurred before edges are taken
     directions: PCA | None = None # the main directions of other images, which these are to be compared with
 ) -> tuple[np.ndarray, np.ndarray, PCA]: # edges (n, 2, HEIGHT * WIDTH); coarse (n, at most 40) float32; the directions
-    "Put images upright; give their edges, and the few numbers by which candidates are found."
+    "Bring images to the middle; give their edges, and the few numbers by which candidates are found."
     images = as_stack(images)
     blurred = np.empty((len(images), SIZE**2), np.float32)
     for block in blocks(len(images)):
-        blurred[block] = gaussian_filter(deskew(images[block]), (0, 1, 1)).reshape(-1, SIZE**2)
+        blurred[block] = gaussian_filter(deskew(images[block], upright), (0, 1, 1)).reshape(-1, SIZE**2)
     with threadpool_limits(1): # another number of threads would give other last digits
         if directions is None:
             directions = PCA(min(40, len(blurred)), random_state=0).set_output(transform='default').fit(blurred)
@@ -116,7 +120,7 @@ def preprocess(
     del blurred # the edges take its place in memory
     edge_maps = np.empty((len(images), 2, HEIGHT * WIDTH), np.int8)
     for block in blocks(len(images)):
-        edge_maps[block] = edges(deskew(images[block])) # to put them upright again is quicker than to keep them
+        edge_maps[block] = edges(deskew(images[block], upright), softness) # to move them again is quicker than to keep
     return edge_maps, coarse, directions
 
 # %% ../nbs/07_distortion.ipynb #5cee1267
@@ -135,6 +139,31 @@ def distortions(
             if others[i, j] >= 0:
                 distances[i, j] = distortion(edge_maps[images[i, j]], other_maps[others[i, j]], warp)
     return distances
+
+# %% ../nbs/07_distortion.ipynb #649e3026
+def choose_softness(
+    n: int # how many images there are
+) -> float: # pixels, from a third for 70,000 images to 1 for 100 and fewer
+    "How much images are blurred before edges are taken: the less, the more of them there are."
+    return min(1., (100 / n) ** (1 / 6))
+
+def choose_upright(
+    images: np.ndarray, # (n, 28, 28) uint8, or any form that as_pixels reads
+    softness: float, # pixels: how much images are blurred before edges are taken
+    warp: int # how far each pixel looks for its match
+) -> bool: # take away the slant?
+    "Whether images are nearer to their nearest, measured by what is usual, when they are put upright."
+    images = as_stack(images)
+    sample = images[np.random.default_rng(0).permutation(len(images))[:1000]]
+    rows = np.arange(min(len(sample), 300))[:, None]
+    others = np.broadcast_to(np.arange(len(sample)), (len(rows), len(sample))).copy()
+    np.fill_diagonal(others, -1) # an image is not its own neighbour
+    nearness = {}
+    for upright in (False, True):
+        edge_maps = edges(deskew(sample, upright), softness)
+        distances = distortions(edge_maps, edge_maps, np.broadcast_to(rows, others.shape), others, warp)
+        nearness[upright] = (distances.min(axis=1) / np.maximum(np.median(distances, axis=1), 1)).mean()
+    return bool(nearness[True] < nearness[False])
 
 # %% ../nbs/07_distortion.ipynb #23ef587e
 def rerank(
@@ -263,7 +292,9 @@ def distortion_neighbors(
     warp: int = 2 # how far each pixel looks for its match: 0 to 3
 ) -> tuple[np.ndarray, np.ndarray]: # (n, n_neighbors) indices, nearest first, and their distortions
     "Nearest neighbours by distortion (Keysers et al., 2007); ValueError if there are too few images."
-    edge_maps, coarse, _ = preprocess(images)
+    images = as_stack(images)
+    softness = choose_softness(len(images))
+    edge_maps, coarse, _ = preprocess(images, choose_upright(images, softness, warp), softness)
     return nn_descent(edge_maps, coarse, n_neighbors, warp)
 
 # %% ../nbs/07_distortion.ipynb #544d52cf
@@ -313,6 +344,10 @@ class DistortionNeighbors(BaseEstimator):
     ----------
     neighbors_, distances_ : ndarray of shape (n, n_neighbors)
         The neighbours of each image, nearest first, and their distortions.
+    upright_ : bool
+        Whether the slant of images is taken away, which is decided by the images.
+    softness_ : float
+        How much images are blurred before edges are taken, in pixels. It depends on their number.
     edge_maps_, coarse_, directions_ : ndarray, ndarray, PCA
         The images as `preprocess` gives them, which new images are compared with: about 2.5 kB an image.
     strangeness_ : ndarray of shape (min(n, 5000),)
@@ -359,7 +394,9 @@ class DistortionNeighbors(BaseEstimator):
         self._check_parameters(len(X))
         if not np.ptp(X, axis=0).any():
             raise ValueError('all images are the same: there is nothing to tell apart')
-        self.edge_maps_, self.coarse_, self.directions_ = preprocess(X)
+        self.softness_ = choose_softness(len(X))
+        self.upright_ = choose_upright(X, self.softness_, self.warp)
+        self.edge_maps_, self.coarse_, self.directions_ = preprocess(X, self.upright_, self.softness_)
         result = cached('neighbors', self._find_neighbors, self.fresh, **self._recipe())
         self.neighbors_ = result['neighbors']
         self.distances_ = result['distances']
@@ -372,7 +409,7 @@ class DistortionNeighbors(BaseEstimator):
         "The nearest fitted images of new images; NotFittedError before fit."
         check_is_fitted(self)
         X = validate_data(self, as_table(X), reset=False)
-        edge_maps, coarse, _ = preprocess(X, self.directions_)
+        edge_maps, coarse = self._preprocess(X)
         among = (self.edge_maps_, self.coarse_, self.neighbors_)
         return nn_descent(edge_maps, coarse, self.neighbors_.shape[1], self.warp, among)
 
@@ -383,8 +420,13 @@ class DistortionNeighbors(BaseEstimator):
     ) -> np.ndarray: # (m,) about 0 for images like the fitted ones; the larger, the stranger
         "How far images lie from the fitted ones, measured by how far these lie from each other and by their own edges."
         check_is_fitted(self)
-        edge_maps, _, _ = preprocess(validate_data(self, as_table(X), reset=False), self.directions_)
+        edge_maps, _ = self._preprocess(validate_data(self, as_table(X), reset=False))
         return ((self._measures(edge_maps, neighbors, distances) - self.middle_) / self.spread_).mean(axis=1)
+
+    def _preprocess(self, X):
+        "Edges and coarse numbers of new images, made as those of the fitted ones."
+        edge_maps, coarse, _ = preprocess(X, self.upright_, self.softness_, self.directions_)
+        return edge_maps, coarse
 
     def _measures(self, edge_maps, neighbors, distances):
         "The logarithms of the two measures of strangeness, (m, 2)."

@@ -15,7 +15,7 @@ from sklearn.utils.validation import validate_data
 
 from .cnn import NETWORKS, train_cnn
 from .features import FEATURES, CnnFeatures, Features, Parameter, SeventhLayer
-from .shapes import DistortionMap, vote
+from .shapes import METHODS, DistortionMap, vote
 
 # %% ../nbs/09_label_free.ipynb #2b990524
 ENOUGH = .9 # of the clusters must be those that networks give to images that they have not seen
@@ -31,6 +31,9 @@ class LabelFreeFeatures(SeventhLayer):
         Of everything that is random.
     fresh : bool, default=False
         Do the work again even if the cache has its result.
+
+    method : {'communities', 'western_digits'}, default='communities'
+        How the clusters are found that the network is taught: see `DistortionMap`.
 
     Attributes
     ----------
@@ -71,14 +74,15 @@ class LabelFreeFeatures(SeventhLayer):
     >>> from sklearn.pipeline import make_pipeline
     >>> pipeline = make_pipeline(LabelFreeFeatures(network='simple'), KMeans(10))
     >>> pipeline[0].get_params()
-    {'fresh': False, 'network': 'simple', 'seed': 0}
+    {'fresh': False, 'method': 'communities', 'network': 'simple', 'seed': 0}
 
     Fitting and predicting takes minutes the first time (``pipeline.fit_predict(images)``).
     """
-    def __init__(self, network='fast', seed=0, fresh=False):
+    def __init__(self, network='fast', seed=0, fresh=False, method='communities'):
         self.network = network
         self.seed = seed
         self.fresh = fresh
+        self.method = method
 
     def fit(self,
         X: np.ndarray, # (n, 28, 28), (n, 28, 28, 1) or (n, 784); integers 0 to 255 or floats 0 to 1
@@ -86,7 +90,7 @@ class LabelFreeFeatures(SeventhLayer):
     ): # self
         "Find the clusters, ask for a second opinion, train the network; ValueError as described above."
         X = validate_data(self, self._rows(X))
-        self.clusters_ = DistortionMap(seed=self.seed, fresh=self.fresh).fit(X)
+        self.clusters_ = DistortionMap(seed=self.seed, fresh=self.fresh, method=self.method).fit(X)
         clusters = self.clusters_.labels_
         if self.clusters_.n_clusters_ == 1:
             raise ValueError('all images lie in one cluster: there is nothing that a network could learn')
@@ -121,7 +125,10 @@ class LabelFreeFeatures(SeventhLayer):
 
 # %% ../nbs/09_label_free.ipynb #9b74275a
 FEATURES['label_free'] = Features(
-    make=lambda seed=0, fresh=False, network='fast': LabelFreeFeatures(network, seed, fresh),
+    make=lambda seed=0, fresh=False, network='fast', method='communities': LabelFreeFeatures(
+        network, seed, fresh, method),
     about='128 numbers from a network that is taught by clusters; no label is used',
-    parameters={'network': Parameter('fast', "simple (the original's eight layers) or fast", choices=tuple(NETWORKS))},
-    board={'label-free network': {}})
+    parameters={
+        'network': Parameter('fast', "simple (the original's eight layers) or fast", choices=tuple(NETWORKS)),
+        'method': Parameter('communities', 'what it is taught: communities, or western_digits', choices=METHODS)},
+    board={'label-free network': {'method': 'western_digits'}})
