@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from mnist_clustering.compare import costs
 from mnist_clustering.data import load_mnist
-from mnist_clustering.distortion import nn_descent, preprocess
+from mnist_clustering.distortion import choose_softness, nn_descent, preprocess
 from mnist_clustering.features import CnnFeatures
 from mnist_clustering.shapes import containment, find_components, merge_contained, shared_components, umap_layout
 
@@ -33,12 +33,13 @@ def one_size(images):
     def three_maps():
         return [umap_layout(neighbors, distances, coarse, 10, seed) for seed in range(3)]
 
-    lines, coarse, _ = step('straighten, edges, directions', lambda: preprocess(images))
+    softness = choose_softness(len(images))
+    lines, coarse, _ = step('straighten, edges, directions', lambda: preprocess(images, True, softness))
     neighbors, distances = step('neighbours', lambda: nn_descent(lines, coarse, 10, 2))
     maps = step('three maps', three_maps)
     components = step('pieces', lambda: shared_components([find_components(one) for one in maps]))
-    ratios = step('containment', lambda: containment(lines, coarse, components))
-    clusters = merge_contained(components, ratios)
+    ratios, limits = step('containment', lambda: containment(lines, coarse, components))
+    clusters = merge_contained(components, ratios, limits)
     cnn = step('training, a round', lambda: CnnFeatures(epochs=1, fresh=True).fit(images, clusters))
     step('7th layer', lambda: cnn.transform(images))
     return rows

@@ -22,7 +22,7 @@ from sklearn.utils import gen_even_slices
 from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
-from .data import SIZE, as_stack, as_table
+from .data import SIZE, as_pixels, as_stack, as_table
 from .deskew import deskew
 from .store import cached, module_source, progress
 
@@ -251,14 +251,9 @@ def nn_descent(
     warp: int, # how far each pixel looks for its match
     among: tuple | None = None # edge_maps, coarse and neighbours of other images to look among; themselves when None
 ) -> tuple[np.ndarray, np.ndarray]: # (m, n_neighbors) indices, nearest first, and distortions
-    "The nearest by distortion, starting from 100 that are near by `coarse`; ValueError if there are too few images."
+    "The nearest by distortion, starting from 100 that are near by `coarse`."
     other_maps, other_coarse, known = (edge_maps, coarse, None) if among is None else among
     n = len(other_maps)
-    if not isinstance(warp, Integral) or not 0 <= warp <= FURTHEST:
-        raise ValueError(f'warp must be a whole number from 0 to {FURTHEST} (pixels), not {warp}')
-    if not isinstance(n_neighbors, Integral) or not 1 <= n_neighbors < n:
-        raise ValueError(f'n_neighbors must be a whole number from 1 to {n - 1:,} (one less than the images), '
-                         f'not {n_neighbors}')
     n_candidates = min(max(100, n_neighbors), n - 1)
     m = len(coarse)
     if among is None:
@@ -292,8 +287,14 @@ def distortion_neighbors(
     warp: int = 2 # how far each pixel looks for its match: 0 to 3
 ) -> tuple[np.ndarray, np.ndarray]: # (n, n_neighbors) indices, nearest first, and their distortions
     "Nearest neighbours by distortion (Keysers et al., 2007); ValueError if there are too few images."
+    n = len(as_pixels(images))
+    if not isinstance(warp, Integral) or not 0 <= warp <= FURTHEST:
+        raise ValueError(f'warp must be a whole number from 0 to {FURTHEST} (pixels), not {warp}')
+    if not isinstance(n_neighbors, Integral) or not 1 <= n_neighbors < n:
+        raise ValueError(f'n_neighbors must be a whole number from 1 to {n - 1:,} (one less than the images), '
+                         f'not {n_neighbors}')
     images = as_stack(images)
-    softness = choose_softness(len(images))
+    softness = choose_softness(n)
     edge_maps, coarse, _ = preprocess(images, choose_upright(images, softness, warp), softness)
     return nn_descent(edge_maps, coarse, n_neighbors, warp)
 

@@ -125,7 +125,7 @@ def label_free_steps(stopwatch, folder, n):
     images = np.load(Path(folder) / 'some.npy')[:n]
     rows = []
     with stopwatch():
-        edge_maps = preprocess(images)[0]
+        edge_maps = preprocess(images, True, .5)[0]
         queries = np.arange(len(images))[:, None]
         others = np.random.default_rng(0).integers(0, len(images), (len(images), 40))
         queries = np.broadcast_to(queries, others.shape)
@@ -134,8 +134,8 @@ def label_free_steps(stopwatch, folder, n):
         rows.append(dict(step='distortion of pairs', seconds=seconds, flop=others.size * 784 * 25 * 10,
                          bytes=others.size * edge_maps[0].nbytes, rate='float32',
                          formula='784 pixels × 25 moves × (2 channels × 3 + 4): small integers, two to four a lane'))
-        DistortionMap(seed=0).fit(images[:300])
-        model = DistortionMap(seed=0, fresh=True)
+        DistortionMap(seed=0, method='western_digits').fit(images[:300])
+        model = DistortionMap(seed=0, fresh=True, method='western_digits')
         seconds = best_of(lambda: model.fit(images), 1)
         n_pairs = len(images) * 178
         rows.append(dict(step='distortion map, whole', seconds=seconds, flop=n_pairs * 784 * 25 * 10,

@@ -18,9 +18,9 @@ def flat(images):
 def distortion_map(stopwatch, folder):
     from mnist_clustering.shapes import DistortionMap
     images = load(folder)
-    DistortionMap(seed=0).fit(images[:300])
+    DistortionMap(seed=0, method='western_digits').fit(images[:300])
     with stopwatch():
-        labels = DistortionMap(seed=0, fresh=True).fit(images).labels_
+        labels = DistortionMap(seed=0, fresh=True, method='western_digits').fit(images).labels_
     return dict(labels=labels, n=len(images))
 
 
@@ -28,9 +28,9 @@ def label_free(stopwatch, folder):
     from mnist_clustering.label_free import LabelFreeFeatures
     from mnist_clustering.shapes import DistortionMap
     images = load(folder)
-    DistortionMap(seed=0).fit(images[:300])
+    DistortionMap(seed=0, method='western_digits').fit(images[:300])
     with stopwatch():
-        labels = LabelFreeFeatures(seed=0, fresh=True).fit(images).labels_
+        labels = LabelFreeFeatures(seed=0, fresh=True, method='western_digits').fit(images).labels_
     return dict(labels=labels, n=len(images))
 
 
