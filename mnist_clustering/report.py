@@ -29,12 +29,12 @@ from mnist_clustering.evaluation import (
     cluster_accuracy,
     plot_confusion,
     score,
-    suspicion,
     suspicious,
 )
 from .interactive_map import interactive_map, save_map
 from .kmeans import CLUSTERERS, show_cluster
 from .model import ClusterModel
+from .second_look import second_look
 from .store import versions, whole_file
 
 # %% ../nbs/13_report.ipynb #d4dbe877
@@ -81,14 +81,15 @@ class Run:
         self.named = apply_names(self.clusters, self.names)
 
     @cached_property
+    def suspects(self) -> pd.DataFrame: # index, label, name, other, suspicion
+        "All images by how suspicious their label is, most suspicious first."
+        first_look = suspicious(self.points, self.both.labels, self.named)
+        return second_look(first_look, self.both.images)
+
+    @property
     def suspicion(self) -> np.ndarray: # (n,) -1 to 1
         "How suspicious each label is."
-        return suspicion(self.points, self.both.labels)
-
-    @cached_property
-    def suspects(self) -> pd.DataFrame: # index, label, name, suspicion
-        "Images whose label disagrees with their cluster, most suspicious first."
-        return suspicious(self.points, self.both.labels, self.named)
+        return self.suspects.set_index('index')['suspicion'].sort_index().to_numpy()
 
     @cached_property
     def scores(self) -> dict: # what scores.json holds
@@ -127,7 +128,7 @@ def write_tables(
     folder: Path, # to write to
     run: Run # what to write
 ) -> None: # writes labels.csv, suspicious.csv and scores.json
-    "The cluster and the name of each image, the labels that are in doubt, and the scores."
+    "The cluster and the name of each image, how doubtful each label is, and the scores."
     split = np.repeat(['train', 'test'], [len(run.train), len(run.test)])
     table = pd.DataFrame(dict(split=split, cluster=run.clusters, name=run.named, label=run.both.labels))
     table.to_csv(folder / 'labels.csv', index_label='index')
@@ -173,10 +174,11 @@ def draw_all(
     title = f'{min(len(wrong), 100)} of {len(wrong):,} mistakes'
     save(show_images(run.test.images[wrong], captions=told, title=title), 'mistakes.png',
          'Test images whose cluster has another name: the label, and the name of the cluster')
-    doubts = [f'{row.label} or {row.name}?' for row in run.suspects.itertuples()]
-    suspected = run.both.images[run.suspects['index']]
+    first = run.suspects[:100]
+    doubts = [f'{row.label} or {row.other}?' for row in first.itertuples()]
+    suspected = run.both.images[first['index']]
     save(show_images(suspected, seed=None, captions=doubts, title='The most suspicious labels'), 'suspicious.png',
-         'Labels that the clusters disagree with: as labelled, or as the cluster is named?')
+         'Labels that look wrong by points and shapes: as labelled, or as the other that is nearest?')
 
     (folder / 'clusters').mkdir()
     for cluster in largest:
@@ -239,7 +241,7 @@ PAGE = '''<!DOCTYPE html>
 <div class="scroll" tabindex="0">{{ parts | safe }}</div>
 <dl>{% for name, meaning in scores.items() %}<dt>{{ name }}</dt><dd>{{ meaning }}</dd>{% endfor %}</dl>
 <p>The tables: <a href="labels.csv">labels.csv</a> (every digit, its cluster and its name),
-<a href="suspicious.csv">suspicious.csv</a> (labels in doubt),
+<a href="suspicious.csv">suspicious.csv</a> (the most doubtful labels first),
 <a href="scores.json">scores.json</a> (this page's numbers).</p>
 <h2>Pictures</h2>
 {% for picture in pictures %}{{ picture | safe }}{% endfor %}

@@ -165,40 +165,69 @@ def test_names_of_another_kind_are_refused():
             refused()
 
 
+def nearest_by_hand(features, labels, i, label):
+    "The mean distance of an image to its ten nearest with a label."
+    others = [j for j in range(len(labels)) if labels[j] == label and j != i]
+    return np.sort(np.linalg.norm(features[others] - features[i], axis=1))[:10].mean()
+
+
 def test_suspicion_whatever_the_labels():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 7, 200)
     features = rng.normal(size=(200, 3)) + labels[:, None]
     before = suspicion(features, labels)
-    centres = np.array([features[labels == label].mean(axis=0) for label in range(7)])
-    for i in rng.choice(200, 20, replace=False): # a silhouette among the centres
-        away = np.linalg.norm(features[i] - centres, axis=1)
-        own, other = away[labels[i]], np.delete(away, labels[i]).min()
-        assert before[i] == pytest.approx((own - other) / max(own, other))
     named = np.where(rng.random(200) < .2, rng.integers(0, 7, 200), labels)
     table = suspicious(features, labels, named)
-    assert set(table['index']) == set(np.flatnonzero(named != labels)) and table['suspicion'].is_monotonic_decreasing
+    assert sorted(table['index']) == list(range(200)) and table['suspicion'].is_monotonic_decreasing
+    assert (table['name'] == named[table['index']]).all() and (table['label'] == labels[table['index']]).all()
+    other = table.set_index('index')['other']
+    for i in rng.choice(200, 20, replace=False): # a silhouette among the nearest
+        away = np.array([nearest_by_hand(features, labels, i, label) for label in range(7)])
+        own, nearest = away[labels[i]], np.delete(away, labels[i]).min()
+        assert before[i] == pytest.approx((own - nearest) / max(own, nearest), abs=1e-5)
+        assert away[other[i]] == pytest.approx(nearest)
     for kind, same in SAME.items():
         assert suspicion(features.tolist(), same(labels)) == pytest.approx(before), kind
         again = suspicious(pd.DataFrame(features), same(labels), same(named))
         assert again['index'].tolist() == table['index'].tolist(), kind
-        assert list(again) == ['index', 'label', 'name', 'suspicion']
+        assert list(again) == ['index', 'label', 'name', 'other', 'suspicion']
 
 
-def test_suspicion_on_points_that_are_all_alone():
-    "One point a label: the plain silhouette of a point against the others, where its own distance is zero."
+def test_suspicion_where_few_have_the_label():
     features = np.array([[0.], [1.], [10.], [10.]])
     labels = ['a', 'a', 'b', 'b']
     assert (np.sign(suspicion(features, labels)) == -np.sign(silhouette_samples(features, labels))).all()
-    assert suspicion([[1.], [1.]], ['a', 'b']).tolist() == [0, 0]
+    assert suspicion([[1.], [1.]], ['a', 'b']).tolist() == [1, 1] # nothing bears them out
+    assert suspicion([[1.], [1.], [1.]], ['a', 'b', 'b']).tolist() == [1, 0, 0]
+
+
+def test_suspicion_of_many_is_nearly_that_by_hand():
+    "Of more than 2,000 images with a label, those in the cells around are compared: also where many lie at one place."
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 3000)
+    features = rng.normal(size=(6000, 4)) + 4 * labels[:, None]
+    features[3000:5990] = 9. # all in one cell, and ten alone in the others
+    wrong = rng.choice(3000, 20, replace=False)
+    labels[wrong] = 1
+    found = suspicion(features, labels)
+    for i in [*wrong[:5], *rng.choice(3000, 5, replace=False), 5995]:
+        own, other = (nearest_by_hand(features, labels, i, label) for label in (labels[i], 1 - labels[i]))
+        assert found[i] == pytest.approx((own - other) / max(own, other), abs=.05)
+    assert set(wrong) <= set(np.argsort(-found)[:30])
+
+
+def test_suspicion_does_not_depend_on_where_the_features_lie():
+    rng = np.random.default_rng(0)
+    features, labels = rng.normal(size=(300, 3)), rng.integers(0, 3, 300)
+    assert suspicion(features + 10_000, labels) == pytest.approx(suspicion(features, labels), abs=1e-4)
 
 
 def test_suspicious_by_position_not_by_index():
     features, named = [[0.], [0.], [1.], [0.]], [0, 0, 1, 0]
     labels = pd.Series([0, 0, 1, 1], index=[3, 2, 1, 0])
     table = suspicious(features, labels, named)
-    assert table.drop(columns='suspicion').values.tolist() == [[3, 1, 0]]
-    assert suspicious(features, labels, [None, np.nan, None, pd.NA]).empty
+    assert table.drop(columns='suspicion').values.tolist() == [[3, 1, 0, 0], [2, 1, 1, 0], [0, 0, 0, 1], [1, 0, 0, 1]]
+    assert suspicious(features, labels, [None, np.nan, None, pd.NA])['index'].tolist() == [3, 2, 0, 1]
     again = suspicious(pd.DataFrame(features, index=[5, 6, 7, 8]), labels, pd.Series(named, index=[9, 8, 7, 6]))
     assert again.equals(table)
     with pytest.raises(ValueError, match="two different values at least, and all are 'a'"):

@@ -30,6 +30,7 @@ HOUSE = {
     '06_agglomerative': 'agglomerative',
     '07_distortion': 'distortion',
     '07b_communities': 'communities',
+    '07c_second_look': 'second_look',
     '08_shapes': 'shapes',
     '09_label_free': 'label_free',
     '10_model': 'model',
