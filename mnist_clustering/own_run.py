@@ -296,9 +296,12 @@ def describe_run(
     lines = [f'Found: {_count_clusters(model)}.']
     if len(run.images) < 100:
         lines.append('So few images say little: look at the clusters, and give a number of clusters if you know it.')
-    if about['stability'] is not None:
-        lines.append(f'Stability {about["stability"]:.2f}: at 1 the clusters stay the same when a fifth of the images '
-                     'is left out. It does not say that they are right.')
+    if about['stability'] is not None and model.clusterer_.n_clusters_ == 1:
+        lines.append('However they are divided, the parts change when a fifth of the images is left out. So they are '
+                     'not divided; give a number of clusters to divide them all the same.')
+    elif about['stability'] is not None:
+        lines.append(f'Stability {about["stability"]:.2f}: so much of a cluster is found again when a fifth of the '
+                     'images is left out. It does not say that they are right.')
     if 'accuracy' in about:
         lines.append(f"Against the labels: accuracy {about['accuracy']:.1%}, purity {about['purity']:.1%}, "
                      f"NMI {about['nmi']:.3f}.")
