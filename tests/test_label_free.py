@@ -12,7 +12,7 @@ from mnist_clustering import distortion, label_free, shapes
 from mnist_clustering.data import load_mnist
 from mnist_clustering.distortion import nn_descent, preprocess
 from mnist_clustering.features import FEATURES, DeskewedFeatures
-from mnist_clustering.label_free import LabelFreeFeatures
+from mnist_clustering.label_free import LabelFreeFeatures, enough_epochs, surely_agree
 from mnist_clustering.shapes import DistortionFeatures, DistortionMap, vote
 
 pytestmark = pytest.mark.filterwarnings('ignore:which of the .* components')
@@ -134,6 +134,53 @@ def test_label_free_features_with_pandas_output(digits):
         taught = LabelFreeFeatures().fit(digits.images)
         assert taught.transform(digits.images[:5]).shape == (5, 128)
         assert set(taught.predict(digits.images[:5])) <= set(taught.classes_)
+
+
+@pytest.mark.parametrize('n, cross_fit, last', [(70_000, 3, 5), (10_000, 3, 5), (9_298, 4, 6), (500, 60, 100)])
+def test_few_images_are_shown_as_often_as_many(n, cross_fit, last):
+    assert (enough_epochs(3, n), enough_epochs(5, n)) == (cross_fit, last)
+
+
+@pytest.mark.parametrize('agreed, n, sure', [(299, 299, True), (465, 480, False), (49, 50, False), (980, 1000, False),
+                                             (2940, 3000, True), (9700, 10_000, False), (10, 10, False)])
+def test_agreement_on_few_images_may_be_luck(agreed, n, sure):
+    assert surely_agree(np.arange(n) < agreed) is sure
+
+
+@pytest.fixture
+def opinions(monkeypatch):
+    "Lets networks say what a test wants, and keeps what the last network is taught, without training any."
+    told = {}
+
+    def train_cnn(pixels, labels, network, epochs, seed, fresh):
+        told.update(n=len(pixels), labels=labels, epochs=epochs)
+        return [np.zeros((128, labels.max() + 1)), np.zeros(labels.max() + 1)], {}
+
+    monkeypatch.setattr(label_free, 'train_cnn', train_cnn)
+    monkeypatch.setattr(LabelFreeFeatures, '_cross_fit', lambda self, X, clusters: told['networks_say'])
+    return told
+
+
+def test_networks_that_contradict_the_neighbours_move_nothing(digits, fitted, opinions):
+    opinions['networks_say'] = 9 * np.eye(fitted.n_clusters_)[(fitted.labels_ + 1) % fitted.n_clusters_]
+    with pytest.warns(UserWarning, match='no second opinion: networks and neighbours agree on .* of 300 images'):
+        taught = LabelFreeFeatures().fit(digits.images[:300])
+    assert taught.agreement_ < .5
+    assert np.array_equal(taught.labels_, fitted.labels_)
+    assert np.array_equal(opinions['labels'], fitted.labels_)
+    assert opinions['epochs'] == enough_epochs(5, 300)
+
+
+def test_networks_that_agree_elsewhere_may_move_an_image(digits, fitted, opinions):
+    neighbors_say = vote(fitted.labels_, fitted.neighbors_, fitted.distances_).argmax(axis=1)
+    other = (neighbors_say[7] + 1) % fitted.n_clusters_
+    opinions['networks_say'] = np.eye(fitted.n_clusters_)[neighbors_say]
+    opinions['networks_say'][7] = 2 * np.eye(fitted.n_clusters_)[other]
+    taught = LabelFreeFeatures().fit(digits.images[:300])
+    assert taught.agreement_ == 299 / 300
+    assert taught.labels_[7] == other
+    assert np.array_equal(np.delete(taught.labels_, 7), np.delete(neighbors_say, 7))
+    assert np.array_equal(opinions['labels'], np.delete(neighbors_say, 7)) # what they disagree on is not taught
 
 
 @pytest.mark.parametrize('name, value', [('n_neighbors', 0), ('n_neighbors', 2.5), ('warp', 4), ('warp', -1),
