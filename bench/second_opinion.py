@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from fastcore.script import call_parse
+from fastcore.script import Param, call_parse
 from sklearn.cluster import KMeans
 from sklearn.metrics import normalized_mutual_info_score
 
@@ -60,7 +60,7 @@ def one_row(name, images, labels):
 
 @call_parse
 def main(
-    folders: list[str], # with .npz files
+    folders: Param('with .npz files', str, nargs='+'),
     out: Path = Path('bench/second_opinion.csv') # the table
 ):
     "See above."
