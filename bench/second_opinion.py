@@ -33,7 +33,8 @@ class KeepsOpinions(LabelFreeFeatures):
 def three_scores(labels, clusters, suffix):
     "Accuracy, NMI and purity."
     return {f'accuracy_{suffix}': cluster_accuracy(labels, clusters),
-            f'nmi_{suffix}': normalized_mutual_info_score(labels, clusters), f'purity_{suffix}': purity(labels, clusters)}
+            f'nmi_{suffix}': normalized_mutual_info_score(labels, clusters),
+            f'purity_{suffix}': purity(labels, clusters)}
 
 
 def one_row(name, images, labels):
