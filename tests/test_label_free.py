@@ -129,6 +129,7 @@ def test_pandas_output_changes_no_figure(features, fitted, digits):
         assert DeskewedFeatures().fit_transform(images).shape == (300, 784)
 
 
+@pytest.mark.filterwarnings('ignore:no second opinion') # 400 digits are few
 def test_label_free_features_with_pandas_output(digits):
     with sklearn.config_context(transform_output='pandas'):
         taught = LabelFreeFeatures().fit(digits.images)
