@@ -73,6 +73,8 @@ def _without_tables(estimator):
     for name, value in vars(estimator).items():
         if isinstance(value, pd.DataFrame):
             delattr(kept, name)
+        elif isinstance(value, BaseEstimator):
+            setattr(kept, name, _without_tables(value))
     return kept
 
 def _first_of_copies(rows):
