@@ -206,7 +206,8 @@ class AutoLouvain(ClusterMixin, BaseEstimator):
         self.curve_ = stability_curve(self.graph_, self.seed)
         self.resolution_ = finest_stable(self.curve_)
         if self.resolution_ is None:
-            self.stability_ = float(self.curve_.stability[self.curve_.n_clusters > 1].max())
+            divided = self.curve_.stability[self.curve_.n_clusters > 1]
+            self.stability_ = float(divided.max()) if len(divided) else 0.
             self.labels_ = np.zeros(len(X), np.int64)
         else:
             self.stability_ = float(self.curve_.stability[self.curve_.resolution == self.resolution_].iloc[0])

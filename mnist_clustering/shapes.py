@@ -293,7 +293,8 @@ class DistortionMap(ClusterMixin, _MapOfNeighbors):
             raise ValueError(f"method must be {' or '.join(METHODS)}, not {self.method!r}")
 
     def _fit_communities(self):
-        result = self._cached('communities', self._find_communities, code=module_source('mnist_clustering.communities'))
+        code = module_source('mnist_clustering.communities')
+        result = self._cached('communities', self._find_communities, communities=code)
         self.embedding_ = result['embedding']
         self.labels_ = result['labels']
         self.curve_ = pd.DataFrame({name: result[name] for name in ('resolution', 'n_clusters', 'stability')})

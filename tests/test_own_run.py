@@ -417,7 +417,7 @@ def test_the_report_asks_nothing_that_a_person_has_answered(scans, tmp_path):
 
 
 def test_a_report_of_two_that_were_told_apart_suggests_nothing(tmp_path):
-    images = load_images(write_scans(tmp_path / 'scans', [i for i in range(400) if SMALL.target[i] in (3, 8)]))
+    images = load_images(write_scans(tmp_path / 'scans', [i for i in range(400) if SMALL.target[i] == 8]))
     digests = images.done['digest'].to_numpy()
     model = cluster_images(images, n_clusters=2)
     apart = [digests[model.labels_ == cluster][0] for cluster in (0, 1)]
