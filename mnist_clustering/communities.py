@@ -57,6 +57,8 @@ def louvain(
     seed: int # of the order in which images are looked at
 ) -> np.ndarray: # (n,) the community of each, from 0, the largest first
     "Divide a graph into communities (Louvain; Blondel, Guillaume, Lambiotte & Lefebvre, 2008)."
+    if graph.nnz == 0: # nobody is connected
+        return np.arange(graph.shape[0])
     from sknetwork.clustering import Louvain
     method = Louvain(resolution, random_state=seed, shuffle_nodes=True, return_probs=False, return_aggregate=False)
     return method.fit_predict(graph)
@@ -89,12 +91,12 @@ def stability_curve(
     n = graph.shape[0]
     rng = np.random.default_rng(seed)
     n_draws = min(max(4, 30_000 // n), 30) # the fewer images, the more each of them weighs
-    parts = [np.sort(rng.permutation(n)[:-(-4 * n // 5)]) for _ in range(n_draws)]
+    parts = [np.sort(rng.permutation(n)[:n - max(1, n // 5)]) for _ in range(n_draws)]
     part_graphs = [graph[part][:, part] for part in parts]
     rows = []
     for resolution in progress(RESOLUTIONS, desc='communities'):
         whole = louvain(graph, resolution, seed)
-        if rows and whole.max() + 1 > n / 2: # where most are alone, they agree with anything
+        if whole.max() + 1 > n / 2: # where most are alone, they agree with anything
             break
         shares = []
         for part, part_graph in zip(parts, part_graphs):
@@ -103,18 +105,18 @@ def stability_curve(
         divided = [row['stability'] for row in rows if row['n_clusters'] > 1]
         if divided and max(divided[-3:]) < max(divided) - LOST:
             break
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=['resolution', 'n_clusters', 'stability'])
 
 def finest_stable(
     curve: pd.DataFrame # from stability_curve
 ) -> float | None: # a resolution; None if no division is stable
     "The finest resolution that is nearly as stable as the best, and at which not twice as much is lost."
     divided = curve[curve.n_clusters > 1] # one community for all is no division
-    if not divided.stability.max() >= LEAST:
+    if not (divided.stability >= LEAST).any():
         return None
     stability = np.convolve(np.pad(divided.stability, 1, mode='edge'), [.25, .5, .25], mode='valid')
     lost = 1 - stability
-    good = (lost <= lost.min() + NEARLY) & (lost <= 2 * lost.min())
+    good = (lost <= lost.min() + NEARLY) & (lost <= 2 * lost.min()) & (divided.stability >= LEAST)
     return float(divided.resolution[good].iloc[-1])
 
 def warn_if_not_firm(

@@ -20,7 +20,7 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import FunctionTransformer
 from threadpoolctl import threadpool_limits
 
-from .communities import loosest_clusters
+from .communities import FIRM, loosest_clusters
 from .data import Images, counted
 from .draw import montage, plot_map, show_clusters
 from .evaluation import purity, score
@@ -302,6 +302,8 @@ def describe_run(
     elif about['stability'] is not None:
         lines.append(f'Stability {about["stability"]:.2f}: so much of a cluster is found again when a fifth of the '
                      'images is left out. It does not say that they are right.')
+        if about['stability'] < FIRM:
+            lines.append('The clusters are not firm: look at them before you believe them.')
     if 'accuracy' in about:
         lines.append(f"Against the labels: accuracy {about['accuracy']:.1%}, purity {about['purity']:.1%}, "
                      f"NMI {about['nmi']:.3f}.")

@@ -50,8 +50,10 @@ def second_look(
     suspects: pd.DataFrame, # of all images, as suspicious gives it
     images: np.ndarray # (n, 28, 28), (n, 28, 28, 1) or (n, 784) those images
 ) -> pd.DataFrame: # the same columns and rows, suspicion from both looks, most suspicious first
-    "Compare the shapes of the most suspicious images with those of their label and of the other."
+    "Compare the shapes of the most suspicious with those of both labels; ValueError if suspects are not of all images."
     images = as_stack(images)
+    if not np.array_equal(np.sort(suspects['index']), np.arange(len(images))):
+        raise ValueError(f'suspects must have a row for each of the {len(images):,} images, as suspicious gives it')
     labels = suspects.set_index('index')['label'].sort_index().to_numpy()
     n_asked = min(len(suspects), max(N_LOOKED_AT, int(SHARE * len(suspects))))
     asked = suspects[:n_asked]
