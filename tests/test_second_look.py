@@ -56,3 +56,11 @@ def test_the_order_of_the_images_makes_no_difference(planted):
     again = second_look(suspicious(points[order], labels[order], labels[order]), images[order])
     assert pd.Series(again['suspicion'].to_numpy(), order[again['index']]).sort_index().to_numpy() == pytest.approx(
         table.sort_index().to_numpy(), abs=1e-4)
+
+
+def test_a_part_of_the_table_is_refused():
+    images = load_mnist()[1].images[:30]
+    suspects = suspicious(images.reshape(30, -1), np.arange(30) % 3, np.arange(30) % 3)
+    for part in (suspects[:20], suspects[suspects['index'] >= 5]):
+        with pytest.raises(ValueError, match='a row for each of the 30 images'):
+            second_look(part, images)
