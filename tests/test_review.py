@@ -894,7 +894,7 @@ def mnist_parts():
     from mnist_clustering.shapes import DistortionMap
 
     images = load_mnist()[1].images
-    model = DistortionMap().fit(images)
+    model = DistortionMap(method='western_digits').fit(images)
     clusters = model.component_labels_
     centers = np.array([model.embedding_[clusters == cluster].mean(axis=0) for cluster in range(clusters.max() + 1)])
     nearest, second = np.sort(cdist(model.embedding_, centers), axis=1)[:, :2].T
