@@ -10,7 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from scipy.spatial.distance import cdist
 
 from mnist_clustering.agglomerative import Ward
-from mnist_clustering.communities import loosest_clusters, tree_of_clusters
+from mnist_clustering.communities import closest_pairs, loosest_clusters, neighbor_graph, tree_of_clusters
 from mnist_clustering.data import load_mnist
 from mnist_clustering.review import (
     LEFT,
@@ -890,19 +890,19 @@ class Person:
 
 @pytest.fixture(scope='module')
 def mnist_parts():
-    "The 10,000 test images clustered without labels: the components of their map, and its tree."
+    "The 10,000 test images clustered without labels: the communities of their neighbours, and the tree of the map."
     from mnist_clustering.shapes import DistortionMap
 
     images = load_mnist()[1].images
-    model = DistortionMap(method='western_digits').fit(images)
-    clusters = model.component_labels_
+    model = DistortionMap().fit(images)
+    clusters = model.labels_
     centers = np.array([model.embedding_[clusters == cluster].mean(axis=0) for cluster in range(clusters.max() + 1)])
     nearest, second = np.sort(cdist(model.embedding_, centers), axis=1)[:, :2].T
-    pairs = [(a, b, float(1 / model.ratios_[a, b])) for a, b in np.argwhere(model.ratios_ < 1.8).tolist() if a != b]
+    pairs = closest_pairs(neighbor_graph(model.neighbors_, model.distances_), clusters)
     order, heights = tree_order(Ward(2).fit(model.embedding_).linkage_)
     return {'images': images, 'clusters': clusters, 'names': None, 'digests': np.arange(10_000).astype(str),
             'confidence': 1 - nearest / second, 'cluster_names': {}, 'order': order, 'heights': heights,
-            'suggestions': sorted(pairs, key=lambda pair: -pair[2]), 'title': '10,000 digits'}
+            'suggestions': list(pairs.head(5).itertuples(index=False, name=None)), 'title': '10,000 digits'}
 
 
 def tree_order(linkage):
