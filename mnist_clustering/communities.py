@@ -117,7 +117,7 @@ def finest_stable(
     stability = np.convolve(np.pad(divided.stability, 1, mode='edge'), [.25, .5, .25], mode='valid')
     lost = 1 - stability
     good = (lost <= lost.min() + NEARLY) & (lost <= 2 * lost.min()) & (divided.stability >= LEAST)
-    return float(divided.resolution[good].iloc[-1])
+    return float(divided.resolution[good].iloc[-1]) if good.any() else None
 
 def warn_if_not_firm(
     n_clusters: int, # 1 if no division is stable
