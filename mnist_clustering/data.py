@@ -87,14 +87,20 @@ def as_rows(
     X: np.ndarray # (n, 28, 28) or (n, 28, 28, 1), or a table already
 ) -> np.ndarray: # (n, 784), or the table as it is
     "Images as a table with a row for each, which is what scikit-learn reads; ValueError as in as_pixels."
-    return as_pixels(X).reshape(len(X), SIZE**2) if np.ndim(X) > 2 else X
+    if np.ndim(X) > 2 or _is_one_image(X):
+        return as_pixels(X).reshape(len(X), SIZE**2)
+    return X
+
+def _is_one_image(X):
+    "Is this a single image, where several are wanted?"
+    return np.shape(X) in {(SIZE, SIZE), (SIZE**2,)}
 
 # %% ../nbs/00_data.ipynb #752af237
 def as_table(
     X: np.ndarray # (n, 28, 28) or (n, 28, 28, 1), or a table already
 ) -> np.ndarray: # (n, 784), or the table as it is; uint8 stays uint8 and is not copied
     "Images as a table with a row for each, for what reads them block by block; ValueError as in as_pixels."
-    if np.ndim(X) <= 2:
+    if np.ndim(X) <= 2 and not _is_one_image(X):
         return X
     images = as_stack(X)
     if images.dtype == np.uint8 and len(images):
