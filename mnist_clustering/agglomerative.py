@@ -22,7 +22,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .dbscan import linkage_tree
 from .kmeans import CLUSTERERS, Clusterer
-from .prepare import check_memory
+from .machine import check_memory, in_turn
 
 # %% ../nbs/06_agglomerative.ipynb #5ac0edb7
 def cut_tree(
@@ -83,6 +83,7 @@ def plot_dendrogram(
 BLOCK = 64 # so many clusters are kept in one block
 
 # %% ../nbs/06_agglomerative.ipynb #45d01a90
+@in_turn()
 @njit(parallel=True, cache=True, fastmath={'reassoc', 'contract'})
 def nearest_by_ward(
     centers: np.ndarray, # (n, d) float64
@@ -238,7 +239,8 @@ class Ward(ClusterMixin, BaseEstimator):
         "Grow the tree of X, shape (n, d), at least 2 points, and cut it; ValueError if a parameter makes no sense."
         X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
         check_cut(len(X), self.n_clusters, self.distance_threshold)
-        check_memory(len(X) * (24 * X.shape[1] + 200), f'A tree of {len(X):,} points')
+        check_memory(len(X) * (24 * X.shape[1] + 200), f'A tree of {len(X):,} points',
+                     'take fewer points, or fewer dimensions')
         self.linkage_ = ward_linkage(X)
         self.children_ = self.linkage_[:, :2].astype(int)
         self.distances_ = self.linkage_[:, 2]

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['LOADING', 'NETWORKS', 'divert_messages', 'load_tensorflow', 'fixed_keras', 'kept_random_state',
            'simple_network', 'fast_network', 'Network', 'warp', 'one_cycle', 'batches', 'best_precision',
-           'read_in_parts', 'fused_normalization', 'train_network', 'fit_network', 'Trained', 'train_cnn',
-           'seventh_layer', 'predict_classes']
+           'read_in_parts', 'fused_normalization', 'train_network', 'training_memory', 'fit_network', 'Trained',
+           'train_cnn', 'seventh_layer', 'predict_classes']
 
 # %% ../nbs/01_cnn.ipynb #fb110300
 import json
@@ -32,6 +32,7 @@ import numpy as np
 
 from .data import SIZE, as_pixels
 from .deskew import deskew
+from .machine import STARTED, check_memory, refuse_forked
 from .store import cached, module_source, progress
 
 # %% ../nbs/01_cnn.ipynb #59ef013f
@@ -59,8 +60,8 @@ def divert_messages() -> Iterator[BinaryIO]: # the file that receives them
 LOADING = Lock()
 
 @cache
-def load_tensorflow(): # the module tensorflow
-    "Load TensorFlow and Keras without their start-up messages; ImportError if TensorFlow is missing or broken."
+def _import_tensorflow():
+    "TensorFlow, with Keras ready to use it."
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
     with LOADING, divert_messages() as said:
         try:
@@ -81,7 +82,13 @@ def load_tensorflow(): # the module tensorflow
             backend = module
     if backend != 'tensorflow':
         raise ValueError(f'Keras must use tensorflow, not {backend}: set KERAS_BACKEND=tensorflow and start again')
+    STARTED.add('TensorFlow')
     return tensorflow
+
+def load_tensorflow(): # the module tensorflow
+    "Load TensorFlow and Keras without their start-up messages; ImportError if TensorFlow is missing or broken."
+    refuse_forked('TensorFlow')
+    return _import_tensorflow()
 
 # %% ../nbs/01_cnn.ipynb #932814ca
 @contextmanager
@@ -349,6 +356,12 @@ def _train_here():
     result_file.write(b'\n' + file.getvalue())
     result_file.close()
 
+def training_memory(
+    n: int # how many images there are
+) -> float: # bytes, of both processes
+    "What it takes to train a network on n images."
+    return 1e9 + 19e3 * n
+
 def fit_network(
     pixels: np.ndarray, # (n, 28, 28, 1) float32
     labels: np.ndarray, # (n,) integers from 0
@@ -357,6 +370,7 @@ def fit_network(
 ) -> dict[str, np.ndarray]: # what train_network gives, the seconds and the precision
     "Put the images upright and train a network from scratch, in a process of its own."
     start = perf_counter()
+    check_memory(training_memory(len(pixels)), f'Training a network on {len(pixels):,} images')
     arrays = dict(pixels=deskew(pixels)[..., np.newaxis], labels=labels)
     if validation:
         arrays |= dict(new_pixels=deskew(validation[0])[..., np.newaxis], new_labels=validation[1])
@@ -435,6 +449,7 @@ def seventh_layer(
     network: str # its name
 ) -> np.ndarray: # (n, 128) float32, none negative
     "The 128 numbers before the last layer (in the original network, the output of its 7th layer)."
+    check_memory(7_500 * len(images), f'Reading {len(images):,} images with a network') # measured: 7.0 to 7.3 kB each
     pixels = deskew(images)[..., np.newaxis]
     with fixed_keras() as keras, kept_random_state():
         model = NETWORKS[network].make(len(weights[-1]))

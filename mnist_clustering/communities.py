@@ -24,6 +24,7 @@ from threadpoolctl import threadpool_limits
 from .agglomerative import Ward
 from .distortion import choose_n_neighbors
 from .kmeans import CLUSTERERS, Clusterer
+from .machine import check_memory
 from .store import progress
 
 # %% ../nbs/07b_communities.ipynb #49659acf
@@ -204,6 +205,8 @@ class AutoLouvain(ClusterMixin, BaseEstimator):
         if graph is not None and graph.shape != (len(X), len(X)):
             raise ValueError(f'the graph must have a row and a column for each of the {len(X):,} points, '
                              f'not the shape {graph.shape}')
+        n_edges = 1.5 * len(X) * choose_n_neighbors(self.n_neighbors, len(X)) if graph is None else graph.nnz
+        check_memory(100 * n_edges, f'Finding communities of {len(X):,} points', 'take fewer points')
         self.graph_ = graph_of_points(X, self.n_neighbors) if graph is None else graph
         self.curve_ = stability_curve(self.graph_, self.seed)
         self.resolution_ = finest_stable(self.curve_)

@@ -28,7 +28,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .draw import NOISE, PALETTE, label_colors, plot_curves
 from .features import Parameter
 from .kmeans import CLUSTERERS, Clusterer
-from .prepare import check_memory
+from .machine import check_memory, in_turn, refuse_forked
 
 # %% ../nbs/05_dbscan.ipynb #ed289784
 def linkage_tree(
@@ -154,6 +154,7 @@ def kth_smallest(
     return values[k - 1]
 
 # %% ../nbs/05_dbscan.ipynb #de039590
+@in_turn()
 @njit(parallel=True, cache=True)
 def kth_distances(
     points: np.ndarray, # (n, d) float64, in the order of spatial_order
@@ -194,6 +195,7 @@ def kth_distances(
     return result
 
 # %% ../nbs/05_dbscan.ipynb #03f1718a
+@in_turn()
 @njit(parallel=True, cache=True)
 def core_neighbors(
     points: np.ndarray, # (n, d) float64, in the order of spatial_order
@@ -226,6 +228,7 @@ def core_neighbors(
     return result
 
 # %% ../nbs/05_dbscan.ipynb #543d550a
+@in_turn()
 @njit(parallel=True, cache=True)
 def nearest_outside(
     points: np.ndarray, # (n, d) float64, in the order of spatial_order
@@ -308,7 +311,7 @@ def mutual_reachability_tree(
 ) -> tuple[np.ndarray, np.ndarray]: # (n - 1, 4) float64, a tree in SciPy's format; (n,) float64 core distances
     "The minimum spanning tree of mutual reachability (Campello et al., 2013); MemoryError if it cannot fit."
     n, d = X.shape
-    check_memory(n * (24 * d + 500), f'A tree of {n:,} points')
+    check_memory(n * (24 * d + 500), f'A tree of {n:,} points', 'take fewer points, or fewer dimensions')
     with np.errstate(over='ignore'):
         longest = (np.ptp(X, axis=0).astype(np.float64) ** 2).sum()
     if not np.isfinite(longest):
@@ -589,6 +592,8 @@ def make_hdbscan(
         min_cluster_size = max(5, n // 200)
     elif min_cluster_size > n:
         raise ValueError(f'min_cluster_size must be auto or a number from 2 to {n:,}, not {min_cluster_size}')
+    refuse_forked('numba')
+    check_memory(n * (8 * min_cluster_size + 200), f'HDBSCAN of {n:,} points', 'give a smaller min_cluster_size')
     return HDBSCAN(min_cluster_size=min_cluster_size)
 
 # %% ../nbs/05_dbscan.ipynb #4585a1e1

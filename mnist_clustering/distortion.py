@@ -24,6 +24,7 @@ from threadpoolctl import threadpool_limits
 
 from .data import SIZE, as_pixels, as_stack, as_table
 from .deskew import deskew
+from .machine import check_memory, in_turn
 from .store import cached, module_source, progress
 
 # %% ../nbs/07_distortion.ipynb #96a6fe0a
@@ -110,6 +111,7 @@ def preprocess(
 ) -> tuple[np.ndarray, np.ndarray, PCA]: # edges (n, 2, HEIGHT * WIDTH); coarse (n, at most 40) float32; the directions
     "Bring images to the middle; give their edges, and the few numbers by which candidates are found."
     images = as_stack(images)
+    check_memory(4_000 * len(images), f'Preparing {len(images):,} images')
     blurred = np.empty((len(images), SIZE**2), np.float32)
     for block in blocks(len(images)):
         blurred[block] = gaussian_filter(deskew(images[block], upright), (0, 1, 1)).reshape(-1, SIZE**2)
@@ -124,6 +126,7 @@ def preprocess(
     return edge_maps, coarse, directions
 
 # %% ../nbs/07_distortion.ipynb #5cee1267
+@in_turn()
 @njit(parallel=True, cache=True)
 def distortions(
     edge_maps: np.ndarray, # (m, 2, HEIGHT * WIDTH) int8, from edges: the images whose pixels look for matches
@@ -393,6 +396,7 @@ class DistortionNeighbors(BaseEstimator):
         "Find the neighbours of each image; ValueError as described above."
         X = validate_data(self, as_table(X))
         self._check_parameters(len(X))
+        check_memory(self._memory(len(X)), f'{type(self).__name__} of {len(X):,} images')
         if not np.ptp(X, axis=0).any():
             raise ValueError('all images are the same: there is nothing to tell apart')
         self.softness_ = choose_softness(len(X))
@@ -442,6 +446,10 @@ class DistortionNeighbors(BaseEstimator):
         low, self.middle_, high = np.quantile(measures, [.25, .5, .75], axis=0)
         self.spread_ = np.maximum(high - low, .001) # all may be the same
         self.strangeness_ = ((measures - self.middle_) / self.spread_).mean(axis=1)
+
+    def _memory(self, n):
+        "How many bytes n images need."
+        return 4_000 * n
 
     def _check_parameters(self, n):
         "ValueError if a parameter makes no sense for n images."

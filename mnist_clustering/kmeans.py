@@ -24,6 +24,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
 from .draw import NOISE, plot_curves, show_images
+from .machine import check_memory
 from .store import progress
 
 # %% ../nbs/03_kmeans.ipynb #1c38b819
@@ -209,6 +210,7 @@ class AutoKMeans(ClusterMixin, BaseEstimator):
     ): # self
         "Find the clusters; ValueError if a parameter makes no sense for so many points."
         X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
+        check_memory(2 * X.nbytes, f'KMeans of {len(X):,} points', 'take fewer points, or fewer dimensions')
         n_clusters, self.curve_ = choose_n_clusters(X, self.n_clusters, self.seed)
         self.kmeans_ = fit_kmeans(X, n_clusters, n_init=4, seed=self.seed)
         self.labels_ = self.kmeans_.labels_
@@ -288,6 +290,8 @@ class AutoGaussianMixture(ClusterMixin, BaseEstimator):
         "Find the clusters; ValueError if a parameter makes no sense for so many points."
         X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
         n_clusters, self.curve_ = choose_n_clusters(X, self.n_clusters, self.seed)
+        check_memory(len(X) * (25 * n_clusters + 8 * X.shape[1]), f'A mixture of {n_clusters:,} for {len(X):,} points',
+                     'take fewer points, or fewer clusters')
         with threadpool_limits(1): # as for KMeans
             self.mixture_ = GaussianMixture(n_clusters, random_state=self.seed)
             self.labels_ = self.mixture_.fit_predict(X)

@@ -15,8 +15,9 @@ from scipy.stats import binomtest
 from sklearn.model_selection import StratifiedKFold
 from sklearn.utils.validation import validate_data
 
-from .cnn import NETWORKS, train_cnn
+from .cnn import NETWORKS, train_cnn, training_memory
 from .features import FEATURES, CnnFeatures, Features, Parameter, SeventhLayer
+from .machine import memory_left
 from .shapes import METHODS, DistortionMap, vote
 
 # %% ../nbs/09_label_free.ipynb #2b990524
@@ -145,7 +146,8 @@ class LabelFreeFeatures(SeventhLayer):
             learned, _ = third
             network.fit(X[learned], clusters[learned])
 
-        with ThreadPoolExecutor(3) as pool: # each trains in a process of its own
+        at_once = np.clip(memory_left()[0] // training_memory(len(X)), 1, 3)
+        with ThreadPoolExecutor(int(at_once)) as pool: # each trains in a process of its own
             list(pool.map(learn, networks, thirds))
         shares = np.zeros((len(X), self.clusters_.n_clusters_))
         for network, (_, asked) in zip(networks, thirds):

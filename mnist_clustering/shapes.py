@@ -28,6 +28,7 @@ from .communities import AutoLouvain, neighbor_graph, warn_if_not_firm
 from .data import as_pixels, as_stack, as_table
 from .distortion import FURTHEST, DistortionNeighbors, blocks, distortions, k_nearest
 from .features import FEATURES, Features, Parameter
+from .machine import in_turn
 from .store import cached, module_source, progress
 
 # %% ../nbs/08_shapes.ipynb #22b46db7
@@ -62,7 +63,7 @@ def umap_layout(
             from umap import UMAP
         layout = UMAP(neighbors.shape[1] + 1, n_components=n_components, min_dist=0, init='pca', n_epochs=100,
                       precomputed_knn=(indices, lengths), random_state=seed, n_jobs=1)
-        with threadpool_limits(1, user_api='blas'): # another number of threads would give other last digits
+        with in_turn(), threadpool_limits(1, user_api='blas'): # another number of threads would give other last digits
             return layout.fit_transform(start)
 
 # %% ../nbs/08_shapes.ipynb #ad093830

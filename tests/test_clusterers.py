@@ -8,7 +8,6 @@ import warnings
 
 import matplotlib.pyplot as plt
 import numpy as np
-import psutil
 import pytest
 from scipy.cluster.hierarchy import is_valid_linkage, linkage
 from scipy.spatial.distance import pdist
@@ -178,14 +177,6 @@ def test_eps_of_points_that_are_all_the_same_is_drawn_in_silence():
         warnings.simplefilter('error')
         plot_eps(model.curve_, model.eps_).figure.canvas.draw()
     plt.close('all')
-
-
-def test_what_cannot_fit_is_refused_before_it_starts(monkeypatch):
-    monkeypatch.setattr(psutil, 'virtual_memory', lambda: type('Memory', (), dict(available=1000)))
-    for model in (AutoDBSCAN(), Ward()):
-        refusal = 'needs about [0-9,]+ bytes of memory and 1,000 are free: take fewer points'
-        with pytest.raises(MemoryError, match=refusal):
-            model.fit(blobs)
 
 
 def test_entries_make_the_estimators():

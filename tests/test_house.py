@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator
 # The pages in the order of the book, and the module that each of them makes. Code imports only from modules above.
 HOUSE = {
     '00_data': 'data',
+    '00a_machine': 'machine',
     '00b_images': 'images',
     '00c_store': 'store',
     '00d_draw': 'draw',
