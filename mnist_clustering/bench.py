@@ -19,9 +19,10 @@ from .draw import PALETTE
 
 # %% ../nbs/14b_bench.ipynb #be89b73c
 def read_results(
-    file: Path # as `make bench` writes it
+    file: Path | str # as `make bench` writes it
 ) -> dict: # machine, versions, commit, sections, ratios
     "What a run of the benchmark found; ValueError if there is no such file."
+    file = Path(file)
     if not file.is_file():
         raise ValueError(f'{file} is no file: make bench writes one')
     return json.loads(file.read_text(encoding='utf-8'))

@@ -16,14 +16,16 @@ import sys
 import warnings
 from argparse import ArgumentParser, Namespace, RawTextHelpFormatter
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial, wraps
 from importlib.metadata import version
 from pathlib import Path
 
-from .data import Images, counted, load_mnist
-from .features import FEATURES, Parameter
-from .kmeans import CLUSTERERS
+from .data import SIZE, Images, counted, load_mnist
+from .features import FEATURES
+from .kmeans import CLUSTERERS, N_CLUSTERS
 from .model import ClusterModel, look_up, read_names
+from .parameters import Parameter
 from .store import cache_folder, cached, clear_cache, progress, run_folder, whole_file
 
 # %% ../nbs/15_cli.ipynb #1c7a8d84
@@ -153,9 +155,10 @@ def chosen_parameters(
     check_seed(options.seed)
     if clusterer.finds_n_clusters and options.n_clusters is not None:
         raise ValueError(f'--n_clusters is not for {options.clusterer}, which finds the number itself: leave it out')
-    count = Parameter('auto', 'how many clusters', low=2, high=n)
+    shape = None if n is None else (n, SIZE**2)
+    count = replace(N_CLUSTERS, low=2) # of one cluster there is nothing to report
     told = '10' if options.n_clusters is None else options.n_clusters
-    n_clusters = 'auto' if clusterer.finds_n_clusters else count.read('--n_clusters', told)
+    n_clusters = 'auto' if clusterer.finds_n_clusters else count.read('--n_clusters', told, shape)
     chosen = {}
     for name, (parameter, entries) in entry_parameters().items():
         text = getattr(options, name)
@@ -164,10 +167,7 @@ def chosen_parameters(
         if options.features not in entries and options.clusterer not in entries:
             takers, run = ' and '.join(entries), f'{options.clusterer} on {options.features}'
             raise ValueError(f'--{name} is for {takers}, not for {run}: leave it out')
-        chosen[name] = parameter.read(f'--{name}', text)
-        bounded = parameter.high is None and n is not None and isinstance(chosen[name], int)
-        if bounded and chosen[name] > n:
-            raise ValueError(f'--{name} must be auto or a number from {parameter.low:,} to {n:,}, not {text}')
+        chosen[name] = parameter.read(f'--{name}', text, shape)
     return (n_clusters, {name: value for name, value in chosen.items() if name in features.parameters},
             {name: value for name, value in chosen.items() if name in clusterer.parameters})
 
@@ -206,11 +206,12 @@ def own_features(
 
 
 def read_rows(
-    file: Path # .npy or .parquet
+    file: Path | str # .npy or .parquet
 ): # DataFrame of numbers, with the names of the images as its index if the file has a column "file"
     "Read features of one's own; ValueError if there are none in the file."
     import numpy as np
     import pandas as pd
+    file = Path(file)
     if not file.is_file():
         raise ValueError(f'{file} does not exist: give a file .npy or .parquet with a row for each image')
     try:

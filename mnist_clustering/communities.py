@@ -9,7 +9,6 @@ __all__ = ['RESOLUTIONS', 'NEARLY', 'LOST', 'LEAST', 'FIRM', 'neighbor_graph', '
 
 # %% ../nbs/07b_communities.ipynb #4d7454c0
 import warnings
-from numbers import Integral
 
 import numpy as np
 import pandas as pd
@@ -25,6 +24,7 @@ from .agglomerative import Ward
 from .distortion import choose_n_neighbors
 from .kmeans import CLUSTERERS, Clusterer
 from .machine import check_memory
+from .parameters import SEED, Parameter, check_parameters
 from .store import progress
 
 # %% ../nbs/07b_communities.ipynb #49659acf
@@ -33,6 +33,7 @@ def neighbor_graph(
     distances: np.ndarray # (n, k) how far they are
 ) -> csr_matrix: # (n, n), symmetric: how closely two are connected, 0 to 1
     "Who is connected with whom."
+    neighbors, distances = np.asarray(neighbors), np.asarray(distances)
     n, k = neighbors.shape
     farther = (distances - distances[:, :1]).astype(float)
     weights = np.exp(-farther / np.maximum(farther.mean(axis=1, keepdims=True), 1e-300))
@@ -58,6 +59,7 @@ def louvain(
     seed: int # of the order in which images are looked at
 ) -> np.ndarray: # (n,) the community of each, from 0, the largest first
     "Divide a graph into communities (Louvain; Blondel, Guillaume, Lambiotte & Lefebvre, 2008)."
+    seed = SEED.check('seed', seed)
     if graph.nnz == 0: # nobody is connected
         return np.arange(graph.shape[0])
     from sknetwork.clustering import Louvain
@@ -89,7 +91,7 @@ def stability_curve(
     seed: int = 0 # of the images that are left out
 ) -> pd.DataFrame: # a row for each resolution that was tried: resolution, n_clusters, stability (0 to 1)
     "How stable the communities are at each resolution when a fifth of the images is left out, several times."
-    n = graph.shape[0]
+    n, seed = graph.shape[0], SEED.check('seed', seed)
     rng = np.random.default_rng(seed)
     n_draws = min(max(4, 30_000 // n), 30) # the fewer images, the more each of them weighs
     parts = [np.sort(rng.permutation(n)[:n - max(1, n // 5)]) for _ in range(n_draws)]
@@ -190,6 +192,10 @@ class AutoLouvain(ClusterMixin, BaseEstimator):
     2
     """
 
+    parameters = {
+        'n_neighbors': Parameter('auto', 'neighbours of each point', low=1, limit='one less than the points'),
+        'seed': SEED}
+
     def __init__(self, n_neighbors='auto', seed=0):
         self.n_neighbors = n_neighbors
         self.seed = seed
@@ -200,15 +206,15 @@ class AutoLouvain(ClusterMixin, BaseEstimator):
         graph: csr_matrix | None = None # (n, n) from neighbor_graph, if the neighbours are known already
     ): # self
         "Find the clusters; ValueError as described above."
-        X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=3)
-        self._check_parameters(len(X))
+        X = validate_data(self, X, dtype=[np.float64, np.float32], order='C', ensure_min_samples=3)
+        given = check_parameters(self, X.shape)
         if graph is not None and graph.shape != (len(X), len(X)):
             raise ValueError(f'the graph must have a row and a column for each of the {len(X):,} points, '
                              f'not the shape {graph.shape}')
-        n_edges = 1.5 * len(X) * choose_n_neighbors(self.n_neighbors, len(X)) if graph is None else graph.nnz
+        n_edges = 1.5 * len(X) * choose_n_neighbors(given.n_neighbors, len(X)) if graph is None else graph.nnz
         check_memory(100 * n_edges, f'Finding communities of {len(X):,} points', 'take fewer points')
-        self.graph_ = graph_of_points(X, self.n_neighbors) if graph is None else graph
-        self.curve_ = stability_curve(self.graph_, self.seed)
+        self.graph_ = graph_of_points(X, given.n_neighbors) if graph is None else graph
+        self.curve_ = stability_curve(self.graph_, given.seed)
         self.resolution_ = finest_stable(self.curve_)
         if self.resolution_ is None:
             divided = self.curve_.stability[self.curve_.n_clusters > 1]
@@ -216,20 +222,10 @@ class AutoLouvain(ClusterMixin, BaseEstimator):
             self.labels_ = np.zeros(len(X), np.int64)
         else:
             self.stability_ = float(self.curve_.stability[self.curve_.resolution == self.resolution_].iloc[0])
-            self.labels_ = louvain(self.graph_, self.resolution_, self.seed)
+            self.labels_ = louvain(self.graph_, self.resolution_, given.seed)
         self.n_clusters_ = int(self.labels_.max()) + 1
         warn_if_not_firm(self.n_clusters_, self.stability_)
         return self
-
-    def _check_parameters(self, n):
-        "ValueError if a parameter makes no sense for n points."
-        if not isinstance(self.seed, Integral) or not 0 <= self.seed < 2**32:
-            raise ValueError(f'seed must be a whole number from 0 to {2**32 - 1:,}, not {self.seed!r}')
-        auto = isinstance(self.n_neighbors, str) and self.n_neighbors == 'auto'
-        whole = isinstance(self.n_neighbors, Integral) and not isinstance(self.n_neighbors, bool)
-        if not auto and not (whole and 1 <= self.n_neighbors < n):
-            raise ValueError(f'n_neighbors must be auto or a whole number from 1 to {n - 1:,} (one less than the '
-                             f'points), not {self.n_neighbors!r}')
 
 # %% ../nbs/07b_communities.ipynb #7c1f1c05
 def memberships(
@@ -237,6 +233,7 @@ def memberships(
     clusters: np.ndarray # (n,) the cluster of each of these n, from 0
 ) -> csr_matrix: # (m, n_clusters): the share of the connections that lead into each cluster
     "Which clusters the connections of an image lead into."
+    clusters = np.asarray(clusters)
     n = len(clusters)
     in_cluster = csr_matrix((np.ones(n), (np.arange(n), clusters)), shape=(n, clusters.max() + 1))
     into = csr_matrix(graph @ in_cluster)
@@ -248,6 +245,7 @@ def second_choices(
     clusters: np.ndarray # (m,) the cluster of each
 ) -> tuple[np.ndarray, np.ndarray]: # (m,) the share of its own cluster; (m,) the next one, -1 if there is none
     "How sure the cluster of each image is, and which other one comes next."
+    clusters = np.asarray(clusters)
     rows = np.arange(len(clusters))
     confidence = np.asarray(shares[rows, clusters]).ravel()
     others = shares.tolil()
@@ -263,6 +261,7 @@ def closest_pairs(
     clusters: np.ndarray # (n,) the cluster of each image, from 0
 ) -> pd.DataFrame: # a row for each pair that is connected: cluster, other, closeness (0 to 1); the closest first
     "Pairs of clusters that look alike: the share of the connections that lead from one into the other."
+    clusters = np.asarray(clusters)
     n = len(clusters)
     in_cluster = csr_matrix((np.ones(n), (np.arange(n), clusters)), shape=(n, clusters.max() + 1))
     between = (in_cluster.T @ graph @ in_cluster).toarray()
@@ -278,6 +277,7 @@ def leaf_order(
     heights: np.ndarray # (n - 1,) of the merges, ascending
 ) -> tuple[np.ndarray, np.ndarray]: # (n,) the leaves from left to right; (n - 1,) the height at which neighbours part
     "A tree of merges as a row of leaves."
+    children, heights = np.asarray(children), np.asarray(heights)
     n = len(children) + 1
     first, last = list(range(n)), list(range(n))
     following, height_after = np.full(n, -1), np.zeros(n)
@@ -296,6 +296,7 @@ def tree_of_clusters(
     clusters: np.ndarray # (n,) the cluster of each, from 0
 ) -> tuple[np.ndarray, np.ndarray]: # (n,) the points as leaves from left to right; (n - 1,) where neighbours part
     "A tree with a branch for each cluster: Ward inside the clusters, and Ward of their means above them."
+    points, clusters = np.asarray(points), np.asarray(clusters)
     numbers = np.unique(clusters)
     members = [np.flatnonzero(clusters == number) for number in numbers]
     orders, inner = [], []
@@ -323,6 +324,7 @@ def loosest_clusters(
     clusters: np.ndarray # (n,) the cluster of each, from 0; -1 is noise
 ) -> pd.DataFrame: # a row for each cluster: cluster, inertia; the loosest first
     "Clusters that may hold two things: by inertia, the sum of the squared distances from the mean."
+    points, clusters = np.asarray(points), np.asarray(clusters)
     rows = []
     for cluster in np.unique(clusters[clusters >= 0]).tolist():
         members = points[clusters == cluster].astype(float)

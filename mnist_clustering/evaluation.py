@@ -263,6 +263,7 @@ def mean_of_nearest(
     distances: np.ndarray # (n, k) the nearest first; infinite where there are fewer than k
 ) -> np.ndarray: # (n,) infinite where there are none
     "The mean of each row, over what is known."
+    distances = np.asarray(distances)
     known = np.isfinite(distances)
     total = np.where(known, distances, 0).sum(axis=1)
     return np.divide(total, known.sum(axis=1), out=np.full(len(total), np.inf), where=known.any(axis=1))

@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['BOX', 'FAINT', 'WHITE', 'NO_PAPER', 'FORMATS', 'SUFFIXES', 'MAX_PIXELS', 'NO_IMAGE', 'OTHER_ARCHIVE',
            'ZIP_NAME', 'TAR_NAME', 'LABEL_COLUMNS', 'IMAGE_COLUMNS', 'LONGEST', 'DONE', 'SURE', 'SIDE', 'LEAST',
-           'SETTLED', 'to_grey', 'split_grey', 'paper_pixels', 'border_pixels', 'light_border', 'level_paper',
-           'find_marks', 'crop_ink', 'scale_ink', 'center_ink', 'Prepared', 'prepare_image', 'Item', 'natural_order',
-           'path_order', 'as_text', 'items_of_folder', 'items_of_zip', 'items_of_tar', 'items_of_array', 'read_idx',
-           'items_of_idx', 'items_of_npz', 'items_of_table', 'items_of_csv', 'items_of_parquet', 'find_items',
-           'OwnImages', 'Page', 'read_pages', 'read_item', 'load_images']
+           'SETTLED', 'OPTIONS', 'to_grey', 'split_grey', 'paper_pixels', 'border_pixels', 'light_border',
+           'level_paper', 'find_marks', 'crop_ink', 'scale_ink', 'center_ink', 'Prepared', 'prepare_image', 'Item',
+           'natural_order', 'path_order', 'as_text', 'items_of_folder', 'items_of_zip', 'items_of_tar',
+           'items_of_array', 'read_idx', 'items_of_idx', 'items_of_npz', 'items_of_table', 'items_of_csv',
+           'items_of_parquet', 'find_items', 'OwnImages', 'Page', 'read_pages', 'read_item', 'load_images']
 
 # %% ../nbs/00b_images.ipynb #510be8a9
 import gzip
@@ -42,6 +42,7 @@ from scipy import ndimage
 from tqdm.auto import tqdm
 
 from .data import SIZE, Images, as_labels, counted
+from .parameters import Parameter, check_values
 
 # %% ../nbs/00b_images.ipynb #1f735aa5
 BOX = 20 # pixels: the longer side of the ink, as in MNIST
@@ -591,6 +592,7 @@ def items_of_idx(
     file: Path # with images
 ) -> Iterator[Item]: # row by row
     "The images of an IDX file, with the labels that lie beside it under the name that MNIST uses."
+    file = Path(file)
     beside = file.with_name(file.name.replace('images', 'labels').replace('idx3', 'idx1'))
     labels = read_idx(beside) if beside != file and beside.is_file() else None
     return items_of_array(read_idx(file), labels, str(file))
@@ -681,6 +683,7 @@ def items_of_csv(
     file: Path # a table of pixels or of paths, or a list of paths, one a line
 ) -> Iterator[Item]: # row by row
     "The images of a text file: pixels as Kaggle has them, or paths, which begin at the folder of the file."
+    file = Path(file)
     try:
         unpack = gzip.open if file.suffix == '.gz' else open
         with unpack(file, 'rt', encoding='utf-8-sig', errors='surrogateescape') as text:
@@ -717,6 +720,7 @@ def items_of_parquet(
     "The images of a Parquet file, some hundreds at a time."
     from pyarrow.parquet import ParquetFile
 
+    file = Path(file)
     with ParquetFile(file) as parquet:
         start = 0
         names = parquet.schema_arrow.names
@@ -1084,6 +1088,16 @@ def _path_of(item):
     return os.fsencode(item.content.absolute()) if isinstance(item.content, Path) else b''
 
 # %% ../nbs/00b_images.ipynb #586ec963
+OPTIONS = {
+    'labels': Parameter(None, 'where the labels come from', choices=('folders',)),
+    'on_error': Parameter('skip', 'what becomes of what cannot be read', choices=('raise',)),
+    'invert': Parameter('auto', 'turn ink and paper round', choices=(True, False)),
+    'level': Parameter(True, 'take away uneven light, the tone of the paper and its noise'),
+    'crop': Parameter(True, 'cut away margins and specks'),
+    'scale': Parameter(True, 'enlarge small ink'),
+    'center': Parameter(True, 'put the middle of the mass of the ink into the middle'),
+    'speck': Parameter(.02, 'a separate mark with a smaller share of the ink is no ink', low=0., high=1.)}
+
 def load_images(
     source, # a folder, an archive, a table, an image, an array or a DataFrame; or a list of such
     labels: str | None = None, # 'folders': the folder, or archive, in which an image lies says what it shows
@@ -1097,13 +1111,10 @@ def load_images(
     keep: Callable | None = None # store.cached: what becomes of files is kept, and read when they are unchanged
 ) -> OwnImages: # sorted by name, with what was done to each and what was skipped
     "Images from anywhere in the form of MNIST; ValueError if there are none that can be read."
-    for name, value, known in (('labels', labels, (None, 'folders')), ('on_error', on_error, ('skip', 'raise')),
-                               ('invert', invert, ('auto', True, False))):
-        if value not in known:
-            raise ValueError(f"{name} must be {' or '.join(map(repr, known))}, not {value!r}")
-    if not 0 <= speck < 1:
-        raise ValueError(f'speck must be a share of the ink from 0 to below 1, not {speck}')
-    steps = dict(level=level, crop=crop, scale=scale, center=center, speck=speck)
+    given = check_values(OPTIONS, dict(labels=labels, on_error=on_error, invert=invert, level=level, crop=crop,
+                                       scale=scale, center=center, speck=speck))
+    invert = given['invert']
+    steps = {name: given[name] for name in ('level', 'crop', 'scale', 'center', 'speck')}
     skipped, parts = [], []
     pixels = bytearray() # grows where it lies, so that the images are never there twice
     watched = sys.stderr.isatty() or 'JPY_SESSION_NAME' in os.environ # as everywhere in this package

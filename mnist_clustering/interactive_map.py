@@ -251,7 +251,7 @@ _HEAD = """<meta charset="utf-8"><meta name="viewport" content="width=device-wid
 
 def save_map(
     layout: object, # from interactive_map
-    path: Path, # the file to write
+    path: Path | str, # the file to write
     title: str # of the page
 ) -> None:
     "Write the map as one page that needs no other file and no network."

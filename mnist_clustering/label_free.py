@@ -15,10 +15,11 @@ from scipy.stats import binomtest
 from sklearn.model_selection import StratifiedKFold
 from sklearn.utils.validation import validate_data
 
-from .cnn import NETWORKS, train_cnn, training_memory
-from .features import FEATURES, CnnFeatures, Features, Parameter, SeventhLayer
+from .cnn import NETWORKS, TRAINING, train_cnn, training_memory
+from .features import FEATURES, CnnFeatures, Features, SeventhLayer
 from .machine import memory_left
-from .shapes import METHODS, DistortionMap, vote
+from .parameters import FRESH, SEED, check_parameters
+from .shapes import DistortionMap, vote
 
 # %% ../nbs/09_label_free.ipynb #2b990524
 MANY = 10_000 # images that the usual epochs are enough for
@@ -35,7 +36,7 @@ def surely_agree(
     agreed: np.ndarray # (n,) of bool: do the networks say of an image what its neighbours say?
 ) -> bool: # False also where it may be luck, because there are few images
     "Do networks and neighbours agree on more than ENOUGH of such images? (95 %, Wilson's interval of 1927.)"
-    return bool(binomtest(int(agreed.sum()), len(agreed)).proportion_ci(method='wilson').low > ENOUGH)
+    return bool(binomtest(int(np.sum(agreed)), len(agreed)).proportion_ci(method='wilson').low > ENOUGH)
 
 class LabelFreeFeatures(SeventhLayer):
     """The 128 numbers of the last hidden layer of a network that is taught by clusters. No label is used.
@@ -99,6 +100,9 @@ class LabelFreeFeatures(SeventhLayer):
 
     Fitting and predicting takes minutes the first time (``pipeline.fit_predict(images)``).
     """
+    parameters = {'network': TRAINING['network'], 'seed': SEED, 'fresh': FRESH,
+                  'method': DistortionMap.parameters['method']}
+
     def __init__(self, network='fast', seed=0, fresh=False, method='communities'):
         self.network = network
         self.seed = seed
@@ -110,13 +114,14 @@ class LabelFreeFeatures(SeventhLayer):
         y: None = None # not used, not even looked at
     ): # self
         "Find the clusters, ask for a second opinion, train the network; ValueError as described above."
+        given = check_parameters(self)
         X = validate_data(self, self._rows(X))
-        self.clusters_ = DistortionMap(seed=self.seed, fresh=self.fresh, method=self.method).fit(X)
+        self.clusters_ = DistortionMap(seed=given.seed, fresh=given.fresh, method=given.method).fit(X)
         clusters = self.clusters_.labels_
         if self.clusters_.n_clusters_ == 1:
             raise ValueError('all images lie in one cluster: there is nothing that a network could learn')
         neighbors_say = vote(clusters, self.clusters_.neighbors_, self.clusters_.distances_)
-        networks_say = self._cross_fit(X, clusters)
+        networks_say = self._cross_fit(X, clusters, given)
         agreed = neighbors_say.argmax(axis=1) == networks_say.argmax(axis=1)
         self.agreement_ = float(agreed.mean())
         if surely_agree(agreed):
@@ -127,20 +132,20 @@ class LabelFreeFeatures(SeventhLayer):
                           f'images, which is not surely more than {ENOUGH:.0%}. The clusters stay those of the map')
             self.labels_ = clusters.copy()
             taught = np.ones(len(X), bool)
-        epochs = enough_epochs(NETWORKS[self.network].epochs, len(X))
+        epochs = enough_epochs(NETWORKS[given.network].epochs, len(X))
         pixels = self._pixels(X[taught])
-        trained = train_cnn(pixels, self.labels_[taught], self.network, epochs, self.seed, fresh=self.fresh)
+        trained = train_cnn(pixels, self.labels_[taught], given.network, epochs, given.seed, fresh=given.fresh)
         self.weights_, self.history_ = trained
         self.classes_ = np.arange(len(self.weights_[-1]))
         return self
 
-    def _cross_fit(self, X, clusters):
+    def _cross_fit(self, X, clusters, given):
         "What networks say of images that they have not seen: (n, n_clusters)."
         with warnings.catch_warnings():
             warnings.filterwarnings('ignore', 'The least populated class') # a cluster may have one or two images
-            thirds = list(StratifiedKFold(3, shuffle=True, random_state=self.seed).split(X, clusters))
+            thirds = list(StratifiedKFold(3, shuffle=True, random_state=given.seed).split(X, clusters))
         epochs = enough_epochs(3, len(X))
-        networks = [CnnFeatures(self.network, epochs, self.seed, self.fresh) for _ in thirds]
+        networks = [CnnFeatures(given.network, epochs, given.seed, given.fresh) for _ in thirds]
 
         def learn(network, third):
             learned, _ = third
@@ -159,7 +164,5 @@ FEATURES['label_free'] = Features(
     make=lambda seed=0, fresh=False, network='fast', method='communities': LabelFreeFeatures(
         network, seed, fresh, method),
     about='128 numbers from a network that is taught by clusters; no label is used',
-    parameters={
-        'network': Parameter('fast', "simple (the original's eight layers) or fast", choices=tuple(NETWORKS)),
-        'method': Parameter('communities', 'what it is taught: communities, or western_digits', choices=METHODS)},
+    parameters={name: LabelFreeFeatures.parameters[name] for name in ('network', 'method')},
     board={'label-free network': {'method': 'western_digits'}})

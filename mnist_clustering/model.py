@@ -30,10 +30,11 @@ from mnist_clustering.communities import (
     second_choices,
     tree_of_clusters,
 )
-from .data import as_pixels, as_rows, as_table, counted
-from .evaluation import map_clusters
-from .features import FEATURES, Features, MnistFeatures, Parameter
-from .kmeans import CLUSTERERS
+from .data import SIZE, as_labels, as_pixels, as_rows, as_table, counted
+from .evaluation import as_clusters, as_names, map_clusters
+from .features import FEATURES, Features, MnistFeatures
+from .kmeans import CLUSTERERS, N_CLUSTERS
+from .parameters import FRESH, SEED, check_parameters
 from .prepare import NormalizedPCA
 from .shapes import vote_weights
 from .store import run_folder, versions
@@ -43,16 +44,19 @@ def look_up(
     registry: dict, # FEATURES or CLUSTERERS
     what: str, # the parameter that the name was given for, for the sentence
     name: str, # which entry
-    parameters: dict | None = None # what is to be handed to the entry
+    parameters: dict | None = None, # what is to be handed to the entry
+    shape: tuple[int, int] | None = None # of the data, if they are known: rows and columns
 ): # the entry
     "Find an entry; ValueError if there is none of that name, or if it takes no such parameter."
-    if name not in registry:
+    if not isinstance(name, str) or name not in registry:
         raise ValueError(f'{what} must be one of {", ".join(registry)}, not {name}')
+    if not isinstance(parameters, dict | None):
+        raise ValueError(f'parameters of {what} {name} must be a dict or None, not a {type(parameters).__name__}')
     entry = registry[name]
     for parameter, value in (parameters or {}).items():
         if parameter not in entry.parameters:
             raise ValueError(f'{what} {name} takes {", ".join(entry.parameters) or "no parameters"}, not {parameter}')
-        entry.parameters[parameter].check(parameter, value)
+        entry.parameters[parameter].check(parameter, value, shape)
     return entry
 
 # %% ../nbs/10_model.ipynb #7323054f
@@ -152,6 +156,8 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
     (3,)
     """
 
+    parameters = {'n_clusters': N_CLUSTERS, 'seed': SEED, 'fresh': FRESH}
+
     def __init__(self, features='distortion', clusterer='kmeans', n_clusters='auto', seed=0,
                  features_params=None, clusterer_params=None, fresh=False):
         self.features = features
@@ -168,10 +174,9 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
         unseen: np.ndarray | None = None # (m, …) for predict later: a map is laid out with them
     ): # self
         "Make features, cluster them and name the clusters; ValueError if something is refused, before any work."
-        self._check(len(images))
+        self._check()
         rows = self._rows(images, reset=True)
-        if labels is not None and len(labels) != len(rows):
-            raise ValueError(f'labels must be as many as images, {len(rows):,}, not {len(labels):,}')
+        labels = None if labels is None else as_labels(labels, len(rows))
         inked = self._has_ink(rows)
         if not inked.any():
             raise ValueError('all images are blank: there is nothing to tell apart')
@@ -180,9 +185,10 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
             raise ValueError(f'at least {LEAST_DIFFERENT} different images are needed to find clusters '
                              f'(here, without copies: {counted(len(first), "sample")})')
         chosen = np.flatnonzero(inked)[first]
+        self._check(len(chosen), 0 if unseen is None else len(unseen))
         if len(chosen) < len(rows):
             rows = rows[chosen]
-            labels = None if labels is None else np.asarray(labels)[chosen]
+            labels = None if labels is None else labels[chosen]
         points = self._fit_features(rows, labels, unseen)
         self.fit_clusters(points, labels)
         clusters = np.full(len(inked), self.n_clusters_) # the blank ones come last
@@ -217,17 +223,17 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
         unseen: np.ndarray | None = None # as for fit
     ) -> np.ndarray: # (n, n_components) points, ready to be clustered
         "The first half of `fit`: images to points."
-        return self._fit_features(self._rows(images, reset=True), labels, unseen)
+        rows = self._rows(images, reset=True)
+        return self._fit_features(rows, None if labels is None else as_labels(labels, len(rows)), unseen)
 
     def _fit_features(self, rows, labels, unseen):
         "The same for images that were looked at: a table that has lost the names of its columns."
+        given = check_parameters(self)
         entry = self._features_entry()
-        if labels is not None and len(labels) != len(rows):
-            raise ValueError(f'labels must be as many as images, {len(rows):,}, not {len(labels):,}')
         if entry.needs_labels and labels is None:
             raise ValueError(f'features {self.features} are taught by labels: give labels to fit, or choose others')
         start = perf_counter()
-        self.features_ = entry.make(seed=self.seed, fresh=self.fresh, **self.features_params or {})
+        self.features_ = entry.make(seed=given.seed, fresh=given.fresh, **self.features_params or {})
         together = rows
         if entry.transductive and unseen is not None:
             together = np.concatenate([as_pixels(rows), as_pixels(unseen)]).reshape(-1, rows.shape[1])
@@ -243,11 +249,12 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
         labels: np.ndarray | None = None # as for fit
     ): # self
         "The second half of `fit`: points to clusters, and their names."
-        entry = look_up(CLUSTERERS, 'clusterer', self.clusterer, self.clusterer_params)
-        start = perf_counter()
         points = np.ascontiguousarray(points) # fast_hdbscan reads nothing else
+        given = check_parameters(self, points.shape)
         parameters = self.clusterer_params or {}
-        self.clusterer_ = entry.make(n=len(points), n_clusters=self.n_clusters, seed=self.seed, **parameters)
+        entry = look_up(CLUSTERERS, 'clusterer', self.clusterer, parameters, np.shape(points))
+        start = perf_counter()
+        self.clusterer_ = entry.make(n=len(points), n_clusters=given.n_clusters, seed=given.seed, **parameters)
         given = dict(graph=self.graph()) if entry.reads_graph else {}
         self.labels_ = np.asarray(self.clusterer_.fit(points, **given).labels_)
         self.first_ = self.point_of_ = np.arange(len(points))
@@ -325,8 +332,12 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
     ): # self
         "Take over what a person has changed: from now on images are assigned to these clusters."
         check_is_fitted(self, 'clusterer_')
-        self.labels_ = np.asarray(clusters)
-        self.names_ = dict(names)
+        clusters = as_clusters(clusters)
+        if len(clusters) != len(self.labels_):
+            raise ValueError(f'clusters must be as many as the fitted images, {len(self.labels_):,}, '
+                             f'not {len(clusters):,}')
+        self.labels_ = clusters
+        self.names_ = as_names(names)
         self.n_clusters_ = len(np.unique(self.labels_[self.labels_ >= 0]))
         of_blank = self.labels_[self.point_of_ < 0]
         self.blank_ = int(of_blank[0]) if len(of_blank) else None
@@ -360,11 +371,12 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
             self.write(part)
 
     def write(self,
-        folder: Path # an empty folder, or one without these two files
+        folder: Path | str # an empty folder, or one without these two files
     ) -> None: # writes model.json and model.skops
         "Write the two files of a saved model."
         import skops.io
         check_is_fitted(self, 'clusterer_')
+        folder = Path(folder)
         self._limit()
         kept = copy.copy(self)
         kept.features_, kept.clusterer_ = _without_tables(self.features_), _without_tables(self.clusterer_)
@@ -447,10 +459,12 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
             self.limit_ = float(np.quantile(strangeness, 1 - STRANGE))
         return self.limit_
 
-    def _features_entry(self):
+    def _features_entry(self, shape=None):
         "What is known of the features; ValueError if there are none of that name."
-        if isinstance(self.features, str):
-            return look_up(FEATURES, 'features', self.features, self.features_params)
+        if isinstance(self.features, str) or not hasattr(self.features, 'transform'):
+            return look_up(FEATURES, 'features', self.features, self.features_params, shape)
+        if self.features_params:
+            raise ValueError('features_params are for features with a name: give them to the transformer itself')
         of_images = isinstance(self.features, MnistFeatures)
         return Features(make=lambda seed, fresh: clone(self.features), about='of your own', of_images=of_images,
                         prepare=of_images)
@@ -475,28 +489,23 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
             return np.ones(len(rows), bool)
         return rows.any(axis=1)
 
-    def _check(self, n):
-        "Look at every parameter before any work; ValueError if one makes no sense for n images."
-        self._features_entry()
-        entry = look_up(CLUSTERERS, 'clusterer', self.clusterer, self.clusterer_params)
-        if entry.finds_n_clusters and self.n_clusters != 'auto':
+    def _check(self, n=None, n_unseen=0):
+        "Look at every parameter before any work; ValueError if one makes no sense, or not for n different images."
+        shape = None if n is None else (n, SIZE**2)
+        given = check_parameters(self, shape)
+        entry = look_up(CLUSTERERS, 'clusterer', self.clusterer, self.clusterer_params, shape)
+        if entry.finds_n_clusters and given.n_clusters != 'auto':
             raise ValueError(f'n_clusters is not for {self.clusterer}, which finds the number itself: leave it at auto')
-        Parameter('auto', 'how many clusters', low=1, high=n).check('n_clusters', self.n_clusters)
-    def _check(self, n):
-        "Look at every parameter before any work; ValueError if one makes no sense for n images."
-        self._features_entry()
-        entry = look_up(CLUSTERERS, 'clusterer', self.clusterer, self.clusterer_params)
-        if entry.finds_n_clusters and self.n_clusters != 'auto':
-            raise ValueError(f'n_clusters is not for {self.clusterer}, which finds the number itself: leave it at auto')
-        Parameter('auto', 'how many clusters', low=1, high=n).check('n_clusters', self.n_clusters)
+        self._features_entry(None if n is None else (n + n_unseen, SIZE**2))
 
 # %% ../nbs/10_model.ipynb #005a3e41
 def read_names(
-    file: Path, # a line for each cluster: its number and its name
+    file: Path | str, # a line for each cluster: its number and its name
     n_clusters: int, # how many there are
     labels: np.ndarray # (n,) the labels that names are taken from
 ) -> dict: # cluster -> label
     "Read the names that a person gave to the clusters; ValueError if there is no such file or a line is wrong."
+    file = Path(file)
     if not file.is_file():
         raise ValueError(f'{file} is no file: write one with a line for each cluster, its number and its name')
     known = {str(label): label for label in np.unique(labels).tolist()}

@@ -46,6 +46,8 @@ def cluster_images(
     fresh: bool = False # do the work even if the cache has it
 ) -> ClusterModel: # fitted
     "Cluster images of your own; ValueError if a parameter makes no sense for them."
+    if not isinstance(images, OwnImages):
+        raise ValueError(f'images must be what load_images gives, not {type(images).__name__}')
     if clusterer is None:
         clusterer = 'louvain' if n_clusters == 'auto' else 'ward'
     if rows is not None and len(rows) != len(images):
@@ -203,10 +205,11 @@ def write_parquet(
         table.to_parquet(opened, index=False)
 
 def write_own_run(
-    folder: Path, # an empty folder to write to
+    folder: Path | str, # an empty folder to write to
     run: OwnRun # what to write
 ) -> None: # writes OWN_FILES
     "Everything that a run leaves behind."
+    folder = Path(folder)
     images, model = run.images, run.model
     run.table.to_csv(folder / 'labels.csv', index=False)
     write_parquet(run.table.astype({'cluster': 'int64'}), folder / 'labels.parquet')
@@ -329,6 +332,8 @@ def assign_images(
     rows: np.ndarray | None = None # (n, d) features of your own, where the model was fitted to such
 ) -> pd.DataFrame: # WHAT_IS_FOUND and strangeness; cluster -1 is none of these
     "Assign later images to the clusters of a model; ValueError if it was fitted to other features."
+    if not isinstance(images, Images):
+        raise ValueError(f'images must be what load_images gives, not {type(images).__name__}')
     if (rows is None) == isinstance(model.features, FunctionTransformer):
         wanted = 'features of your own' if rows is None else 'images'
         raise ValueError(f'this model was fitted to {wanted}: give it the same for later images')

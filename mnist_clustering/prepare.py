@@ -6,8 +6,6 @@
 __all__ = ['broken_stick', 'NormalizedPCA']
 
 # %% ../nbs/02b_prepare.ipynb #50293569
-from numbers import Integral
-
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.decomposition import PCA
@@ -16,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
 from .machine import check_memory
+from .parameters import Parameter, check_parameters
 
 # %% ../nbs/02b_prepare.ipynb #26901687
 def broken_stick(
@@ -85,6 +84,10 @@ class NormalizedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     >>> bool(np.allclose(pca.transform(3 * X), pca.transform(X)))
     True
     """
+    parameters = {
+        'n_components': Parameter('auto', 'how many components to keep', low=1,
+                                  limit='the smaller of rows and columns')}
+
     def __init__(self, n_components='auto'):
         self.n_components = n_components
 
@@ -93,18 +96,16 @@ class NormalizedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         y: None = None # not used
     ): # self
         "Find the directions; ValueError if there are fewer than n_components."
-        X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
+        X = validate_data(self, X, dtype=[np.float64, np.float32], order='C', ensure_min_samples=2)
+        given = check_parameters(self, X.shape)
         check_memory(2 * X.nbytes, f'PCA of {len(X):,} rows with {X.shape[1]:,} numbers each', 'take fewer rows')
         with threadpool_limits(1): # or the last digits would depend on the number of cores
             pca = PCA(random_state=0).fit(normalize(X))
         shares = np.nan_to_num(pca.explained_variance_ratio_) # constant rows have no variance to share
-        if self.n_components == 'auto':
+        self.n_components_ = given.n_components
+        if given.n_components == 'auto':
             standing_out = int((shares > broken_stick(len(shares))).cumprod().sum())
             self.n_components_ = max(min(2, len(shares)), standing_out)
-        elif isinstance(self.n_components, Integral) and 1 <= self.n_components <= len(shares):
-            self.n_components_ = self.n_components
-        else:
-            raise ValueError(f"n_components must be 'auto' or from 1 to {len(shares)}, not {self.n_components}")
         self.mean_ = pca.mean_
         self.components_ = pca.components_[:self.n_components_]
         self.explained_variance_ratio_ = shares
@@ -115,7 +116,7 @@ class NormalizedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     ) -> np.ndarray: # (n, n_components_)
         "Scale and project; NotFittedError before fit."
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        X = validate_data(self, X, dtype=[np.float64, np.float32], order='C', reset=False)
         with threadpool_limits(1):
             return (normalize(X) - self.mean_) @ self.components_.T
 

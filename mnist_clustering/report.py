@@ -125,10 +125,11 @@ def run_files(
 
 # %% ../nbs/13_report.ipynb #56a400d5
 def write_tables(
-    folder: Path, # to write to
+    folder: Path | str, # to write to
     run: Run # what to write
 ) -> None: # writes labels.csv, suspicious.csv and scores.json
     "The cluster and the name of each image, how doubtful each label is, and the scores."
+    folder = Path(folder)
     split = np.repeat(['train', 'test'], [len(run.train), len(run.test)])
     table = pd.DataFrame(dict(split=split, cluster=run.clusters, name=run.named, label=run.both.labels))
     table.to_csv(folder / 'labels.csv', index_label='index')
@@ -137,11 +138,11 @@ def write_tables(
 
 # %% ../nbs/13_report.ipynb #1e9d7908
 def draw_all(
-    folder: Path, # to write to
+    folder: Path | str, # to write to
     run: Run # what to draw
 ) -> dict[str, str]: # file -> caption, of the pictures that show the whole run
     "Draw the run: maps, the clusterer's own picture, members, confusion, mistakes, suspects, each of 100 clusters."
-    captions = {}
+    folder, captions = Path(folder), {}
 
     def save(ax, name, caption=None):
         ax.figure.savefig(folder / name, dpi=120, bbox_inches='tight', pil_kwargs={'compress_level': 3})
@@ -269,10 +270,11 @@ def fill(
 
 # %% ../nbs/13_report.ipynb #9b5168c2
 def write_report(
-    folder: Path, # an empty folder to write to
+    folder: Path | str, # an empty folder to write to
     run: Run # what to write
 ) -> None: # writes the tables, the pictures and report.html
     "Everything that a run leaves behind: tables, pictures, and one page with all of it."
+    folder = Path(folder)
     write_tables(folder, run)
     captions = draw_all(folder, run)
 
@@ -316,11 +318,11 @@ INDEX = '''<!DOCTYPE html>
 
 
 def write_index(
-    file: Path, # the page to write
+    file: Path | str, # the page to write
     runs: dict[str, dict] # folder of a run -> its scores
 ) -> None: # writes the page, whole or not at all
     "One page that leads to the reports of several runs."
-    links = {}
+    file, links = Path(file), {}
     for folder, run in runs.items():
         report = os.path.relpath(Path(folder) / 'report.html', file.parent)
         links[f'{folder}: {title_of(run)}'] = Path(report).as_posix()
@@ -332,10 +334,10 @@ def write_index(
 
 
 def read_scores(
-    folder: Path # that a run was written to
+    folder: Path | str # that a run was written to
 ) -> dict: # its scores
     "The scores of a finished run; ValueError if there are none."
     try:
-        return json.loads((folder / 'scores.json').read_text(encoding='utf-8'))
+        return json.loads((Path(folder) / 'scores.json').read_text(encoding='utf-8'))
     except OSError:
         raise ValueError(f'{folder} has no scores.json: no run was written there; cluster into it first') from None

@@ -26,6 +26,7 @@ def shape_distances(
     wanted: np.ndarray # (m,) with images of which label each of those is compared
 ) -> np.ndarray: # (m,) squared levels; infinite where no other image has that label
     "The distortion of each image by the nearest ones of a label, itself left out."
+    images, labels, asked, wanted = as_stack(images), np.asarray(labels), np.asarray(asked), np.asarray(wanted)
     half = np.empty((len(images), (SIZE // 2)**2), np.float32)
     for block in blocks(len(images)):
         upright = deskew(images[block])

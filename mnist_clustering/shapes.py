@@ -26,9 +26,10 @@ from threadpoolctl import threadpool_limits
 
 from .communities import AutoLouvain, neighbor_graph, warn_if_not_firm
 from .data import as_pixels, as_stack, as_table
-from .distortion import FURTHEST, DistortionNeighbors, blocks, distortions, k_nearest
-from .features import FEATURES, Features, Parameter
+from .distortion import COARSE, DistortionNeighbors, blocks, distortions, k_nearest
+from .features import FEATURES, Features
 from .machine import in_turn
+from .parameters import SEED, Parameter, check_parameters
 from .store import cached, module_source, progress
 
 # %% ../nbs/08_shapes.ipynb #22b46db7
@@ -81,7 +82,7 @@ def shared_components(
     of_each_map: list[np.ndarray] # (n,) the component of each image in the first map, in the second, …
 ) -> np.ndarray: # (n,) the component of each image, from 0
     "Merge the components of the first map that mostly lie in the same component of another map."
-    first = of_each_map[0]
+    first = np.asarray(of_each_map[0])
     together = 0
     for components in of_each_map:
         home = contingency_matrix(first, components).argmax(axis=1)
@@ -115,9 +116,12 @@ def containment(
         best = np.sort(np.where(candidates < 0, np.inf, distances), axis=1)[:, :10].mean(axis=1)
         best = best.reshape(len(members), -1)
         left_over[i] = np.median(best, axis=1)
-        limits[i] = np.quantile(best[i], .9)
+        limits[i] = np.quantile(best[i], .9) if np.isfinite(best[i]).all() else np.inf
     own = np.maximum(left_over.diagonal(), 1e-9)
-    return left_over / own[:, None], limits / own
+    many = np.isfinite(own) # of ten members or fewer it is not known how well they contain each other
+    ratios = np.where(np.eye(len(own), dtype=bool), 1, np.inf)
+    ratios[many] = left_over[many] / own[many, None]
+    return ratios, np.divide(limits, own, out=np.ones_like(own), where=many)
 
 # %% ../nbs/08_shapes.ipynb #8ca64e22
 def merge_contained(
@@ -126,6 +130,7 @@ def merge_contained(
     limits: np.ndarray # (k,) from containment
 ) -> np.ndarray: # (n,) the cluster of each image, from 0
     "Merge each component with the one it contains best, if that fits no worse than a tenth of its own members."
+    components, ratios, limits = np.asarray(components), np.asarray(ratios), np.asarray(limits)
     ratios = np.where(np.eye(len(ratios), dtype=bool), np.inf, ratios)
     best = ratios.min(axis=1, keepdims=True)
     contained = (ratios == best) & (best <= limits[:, None])
@@ -136,6 +141,7 @@ def vote_weights(
     distances: np.ndarray # (m, k) how far the neighbours are, nearest first
 ) -> np.ndarray: # (m, k) their weights; each row adds up to 1
     "The nearest neighbour counts most, the last one hardly at all (in the manner of Dudani, 1976)."
+    distances = np.asarray(distances)
     weights = 1 - distances / np.maximum(distances[:, -1:], 1e-9) + 1e-9
     return weights / weights.sum(axis=1, keepdims=True)
 
@@ -145,42 +151,40 @@ def vote(
     distances: np.ndarray # (m, k) how far they are
 ) -> np.ndarray: # (m, n_clusters) the share of the votes for each cluster
     "What the neighbours say, each with its weight."
+    labels, neighbors = np.asarray(labels), np.asarray(neighbors)
     return np.einsum('mk,mkc->mc', vote_weights(distances), np.eye(labels.max() + 1)[labels[neighbors]])
 
 # %% ../nbs/08_shapes.ipynb #2edb7814
 class _MapOfNeighbors(DistortionNeighbors):
     "What DistortionMap and DistortionFeatures share: neighbours, and maps of them."
+    parameters = DistortionNeighbors.parameters | {
+        'n_components': Parameter('auto', 'dimensions of the map', low=1, high=COARSE,
+                                  limit='two less than the images'),
+        'seed': SEED}
+
     def __init__(self, n_neighbors, warp, n_components, seed, fresh):
         super().__init__(n_neighbors, warp, fresh)
         self.n_components = n_components
         self.seed = seed
 
-    def _check_parameters(self, n):
-        super()._check_parameters(n)
-        self._check('seed', 0, 2**30)
-        if not (isinstance(self.n_components, str) and self.n_components == 'auto'):
-            self._check('n_components', 1, np.inf)
-            if n < self.n_components + 2:
-                raise ValueError(f'at least {self.n_components + 2} images are needed for {self.n_components} '
-                                 f'dimensions, not {n}')
-
     def _maps(self, n_maps):
         "Maps of the same neighbours, each with a seed of its own."
-        n = len(self.neighbors_)
-        n_components = min(10, n - 2) if self.n_components == 'auto' else self.n_components
+        n, given = len(self.neighbors_), check_parameters(self)
+        n_components = min(10, n - 2) if given.n_components == 'auto' else given.n_components
+        seeds = [(3 * given.seed + i) % 2**32 for i in range(n_maps)]
         at_a_time = n_maps if n > 10_000 else 1 # for few images, a new process costs more than a map
         processes = Parallel(at_a_time, return_as='generator', backend='loky', idle_worker_timeout=10)
         layouts = processes(
-            delayed(umap_layout)(self.neighbors_, self.distances_, self.coarse_, n_components, 3 * self.seed + i)
-            for i in range(n_maps))
+            delayed(umap_layout)(self.neighbors_, self.distances_, self.coarse_, n_components, seed) for seed in seeds)
         return list(progress(layouts, total=n_maps, desc='maps'))
 
     def _cached(self, name, make, **recipe):
         "What make() gives, from the cache if it is there."
+        given = check_parameters(self)
         recipe |= self._recipe()
-        recipe |= dict(n_components=self.n_components, seed=self.seed, umap=version('umap-learn'),
+        recipe |= dict(n_components=given.n_components, seed=given.seed, umap=version('umap-learn'),
                        shapes=module_source('mnist_clustering.shapes'))
-        return cached(name, make, self.fresh, **recipe)
+        return cached(name, make, given.fresh, **recipe)
 
 # %% ../nbs/08_shapes.ipynb #2243dbae
 METHODS = ('communities', 'western_digits')
@@ -225,7 +229,8 @@ class DistortionMap(ClusterMixin, _MapOfNeighbors):
         How many components there are.
     ratios_, limits_ : ndarray of shape (n_connected_components_, n_connected_components_), (n_connected_components_,)
         How badly the members of the column fit into those of the row; 1 is as well as the row's own. And how badly a
-        tenth of the row's own fit: what is above that is not contained.
+        tenth of the row's own fit: what is above that is not contained. A component of ten images or fewer is too
+        small to tell: its ratios are infinite, its limit is 1.
     embedding_ : ndarray of shape (n, n_components), float32
         The place of each image on the (first) map.
     neighbors_, distances_ : ndarray of shape (n, n_neighbors)
@@ -270,6 +275,9 @@ class DistortionMap(ClusterMixin, _MapOfNeighbors):
     >>> model.predict(test.images[:5]).shape
     (5,)
     """
+    parameters = _MapOfNeighbors.parameters | {
+        'method': Parameter('communities', 'what it is taught: communities, or western_digits', choices=METHODS)}
+
     def __init__(self, n_neighbors='auto', warp=2, n_components='auto', seed=0, fresh=False,
                  method='communities'):
         super().__init__(n_neighbors, warp, n_components, seed, fresh)
@@ -287,11 +295,6 @@ class DistortionMap(ClusterMixin, _MapOfNeighbors):
             self._fit_communities()
         self.n_clusters_ = int(self.labels_.max()) + 1
         return self
-
-    def _check_parameters(self, n):
-        super()._check_parameters(n)
-        if self.method not in METHODS:
-            raise ValueError(f"method must be {' or '.join(METHODS)}, not {self.method!r}")
 
     def _fit_communities(self):
         code = module_source('mnist_clustering.communities')
@@ -322,14 +325,14 @@ class DistortionMap(ClusterMixin, _MapOfNeighbors):
         with warnings.catch_warnings():
             warnings.simplefilter('ignore') # fit warns, also where the result comes from the cache
             graph = neighbor_graph(self.neighbors_, self.distances_)
-            found = AutoLouvain(seed=self.seed).fit(self.coarse_, graph=graph)
+            found = AutoLouvain(seed=check_parameters(self).seed).fit(self.coarse_, graph=graph)
         return dict(embedding=self._maps(1)[0], labels=found.labels_, stability_of_labels=found.stability_,
                     **found.curve_.to_dict('list'))
 
     def _find_components(self):
-        maps = self._maps(3)
+        maps, given = self._maps(3), check_parameters(self)
         components = shared_components([find_components(embedding) for embedding in maps])
-        ratios, limits = containment(self.edge_maps_, self.coarse_, components, self.warp, self.seed)
+        ratios, limits = containment(self.edge_maps_, self.coarse_, components, given.warp, given.seed)
         return dict(embedding=maps[0], component_labels=components, ratios=ratios, limits=limits)
 
 # %% ../nbs/08_shapes.ipynb #c75fb637
@@ -445,8 +448,5 @@ FEATURES['distortion'] = Features(
     about='the place on a map of the neighbours by distortion; no label is used',
     prepare=False,
     transductive=True,
-    parameters={
-        'n_neighbors': Parameter('auto', 'neighbours of each image', low=1, high=1000),
-        'warp': Parameter(2, 'how far each pixel looks for its match', low=0, high=FURTHEST),
-        'n_components': Parameter('auto', 'dimensions of the map', low=1, high=100)},
+    parameters={name: DistortionFeatures.parameters[name] for name in ('n_neighbors', 'warp', 'n_components')},
     board={'distortion map': {}})

@@ -39,10 +39,11 @@ from tqdm.auto import tqdm
 # %% ../nbs/00c_store.ipynb #5b74ccfa
 @contextmanager
 def lock(
-    path: Path, # what is worked on
+    path: Path | str, # what is worked on
     timeout: float = -1 # seconds to wait for others; -1 waits for ever
 ) -> Iterator[None]: # nothing; the lock is held inside the `with`
     "Let one program at a time work on `path`; TimeoutError if another one still does, OSError if none can write there."
+    path = Path(path)
     file = path.with_name(f'.part-{path.name}.lock')
     held = FileLock(file)
     try:
@@ -62,9 +63,10 @@ def lock(
 # %% ../nbs/00c_store.ipynb #9e4d5d73
 @contextmanager
 def whole_file(
-    path: Path # the file's final name
+    path: Path | str # the file's final name
 ) -> Iterator[Path]: # the name to write to until then
     "Give a temporary name to write to; rename it to `path` if all went well, remove it if not."
+    path = Path(path)
     part = path.with_name(f'.part-{path.name}')
     with lock(path):
         try:
@@ -100,9 +102,10 @@ def file_digest(
         return hashlib.file_digest(file, lambda: blake2b(digest_size=12)).hexdigest()
 
 def write_manifest(
-    folder: Path # with all that a run wrote
+    folder: Path | str # with all that a run wrote
 ) -> None: # writes manifest.json
     "List the files and folders in a folder."
+    folder = Path(folder)
     files, folders = {}, []
     for path in walk(folder):
         name = path.relative_to(folder).as_posix()

@@ -17,6 +17,7 @@ from sklearn.base import BaseEstimator
 HOUSE = {
     '00_data': 'data',
     '00a_machine': 'machine',
+    '00a_parameters': 'parameters',
     '00b_images': 'images',
     '00c_store': 'store',
     '00d_draw': 'draw',

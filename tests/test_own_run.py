@@ -127,7 +127,7 @@ def test_a_number_cuts_the_tree_there(scans, tmp_path, call):
 
 def test_what_is_refused_before_the_images_are_read_names_no_huge_number(tmp_path, call):
     ended = call('mnist_cluster', tmp_path, '--clusterer', 'ward', '--n_clusters', 1)
-    assert ended.returncode == 1 and '--n_clusters must be auto or a number of at least 2, not 1' in ended.stderr
+    assert ended.returncode == 1 and '--n_clusters must be auto or a whole number of at least 2, not 1' in ended.stderr
 
 
 def test_folders_are_labels_when_asked_and_give_scores(tmp_path, call):
