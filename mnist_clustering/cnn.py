@@ -468,4 +468,5 @@ def predict_classes(
     weights: list # of the same trained network
 ) -> np.ndarray: # (n,) integers from 0
     "The network's answer for each image: the last layer, applied to the 128 numbers before it."
-    return (np.asarray(features) @ np.asarray(weights[-2]) + weights[-1]).argmax(axis=1)
+    answers = np.asarray(features) @ np.asarray(weights[-2]) + np.asarray(weights[-1])
+    return answers.argmax(axis=1)
