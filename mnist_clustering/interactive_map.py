@@ -19,6 +19,7 @@ from PIL import Image
 from .data import SIZE, as_pixels
 from .draw import NOISE, label_colors, montage, spread_out
 from .evaluation import apply_names, as_clusters, as_names, map_clusters, number_labels
+from .machine import check_memory
 from .store import whole_file
 
 # %% ../nbs/04b_interactive_map.ipynb #6f510ff2
@@ -192,6 +193,7 @@ def interactive_map(
         counted = ', '.join(f'{name} {size:,}' for name, size in sizes)
         raise ValueError(f'images, xy, clusters and all other columns must be as many as each other and at least one, '
                          f'not {counted}')
+    check_memory(1_200 * len(images), f'A page of {len(images):,} images') # measured: 348 MB for 300,000, with save_map
     xy = np.asarray(xy, np.float32)
     if xy.shape != (len(xy), 2) or not np.isfinite(xy).all():
         raise ValueError(f'xy must be two finite numbers for each image, and it has the shape {xy.shape} or a NaN')

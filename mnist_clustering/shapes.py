@@ -28,7 +28,7 @@ from .communities import AutoLouvain, neighbor_graph, warn_if_not_firm
 from .data import as_pixels, as_stack, as_table
 from .distortion import COARSE, DistortionNeighbors, blocks, distortions, k_nearest
 from .features import FEATURES, Features
-from .machine import in_turn
+from .machine import in_turn, memory_left
 from .parameters import SEED, Parameter, check_parameters
 from .store import cached, module_source, progress
 
@@ -167,12 +167,17 @@ class _MapOfNeighbors(DistortionNeighbors):
         self.n_components = n_components
         self.seed = seed
 
+    def _memory(self, n):
+        return 1e8 + 5_000 * n
+
     def _maps(self, n_maps):
         "Maps of the same neighbours, each with a seed of its own."
         n, given = len(self.neighbors_), check_parameters(self)
         n_components = min(10, n - 2) if given.n_components == 'auto' else given.n_components
         seeds = [(3 * given.seed + i) % 2**32 for i in range(n_maps)]
-        at_a_time = n_maps if n > 10_000 else 1 # for few images, a new process costs more than a map
+        at_a_time = 1 # for few images, a new process costs more than a map
+        if n > 10_000:
+            at_a_time = int(np.clip(memory_left()[0] // (5e8 + 4_000 * n), 1, n_maps))
         processes = Parallel(at_a_time, return_as='generator', backend='loky', idle_worker_timeout=10)
         layouts = processes(
             delayed(umap_layout)(self.neighbors_, self.distances_, self.coarse_, n_components, seed) for seed in seeds)
