@@ -66,7 +66,10 @@ def test_what_reads_images_fails_the_checks_with_tables_and_no_others(estimator,
         warnings.simplefilter('ignore')
         results = check_estimator(estimator, on_fail=None, on_skip=None)
     failed = {result['check_name'] for result in results if result['status'] == 'failed'}
-    assert failed == {*NO_IMAGES, *named}
+    expected = {*NO_IMAGES, *named}
+    if isinstance(estimator, ClusterModel): # which refuses one row before it looks at its length
+        expected -= {'check_fit2d_1sample'}
+    assert failed == expected
 
 
 @pytest.mark.parametrize('estimator', READ_TABLES, ids=repr)
