@@ -444,7 +444,7 @@ def mnist_assign(
     import pandas as pd
 
     from mnist_clustering.images import load_images
-    from mnist_clustering.own_run import NONE, assign_images, write_parquet
+    from mnist_clustering.own_run import NONE, assign_images, write_csv, write_parquet
     options.paths = [str(own_path(path)) for path in options.paths]
     refuse_twice(options.paths)
     inside = options.model / 'model'
@@ -460,9 +460,9 @@ def mnist_assign(
         rows = None if table is None else rows_of(table, images.names)
         assigned = assign_images(model, images, rows)
         if not options.dry_run:
-            assigned.to_csv(part / 'labels.csv', index=False)
+            write_csv(assigned, part / 'labels.csv')
             write_parquet(assigned, part / 'labels.parquet')
-            images.skipped.to_csv(part / 'skipped.csv', index=False)
+            write_csv(images.skipped, part / 'skipped.csv')
     shown = full_names(assigned)
     print(images.describe())
     print(pd.Series(shown).value_counts().rename_axis('name').to_string())

@@ -204,7 +204,7 @@ def show_images(
             row, column = divmod(place, columns)
             ax.text((column + .5) * SIZE, row * (above + SIZE) + 1, captions[i], color=PALETTE[9], fontsize=7,
                     ha='center', va='top', parse_math=False)
-    ax.set_title(title)
+    ax.set_title(title, parse_math=False) # a label may hold dollars
     ax.axis('off')
     return ax
 

@@ -237,8 +237,9 @@ def plot_confusion(
         color = 'white' if is_dark else 'black'
         ax.text(column + .5, row + .5, f'{count}', color=color, ha='center', va='center', clip_on=True)
     across = [words[i] for i in counts.columns]
-    ax.set_xticks(np.arange(len(across)) + .5, across, rotation=90 if max(map(len, across)) > 4 else 0)
-    ax.set_yticks(np.arange(len(counts)) + .5, [words[i] for i in counts.index])
+    turn = 90 if max(map(len, across)) > 4 else 0
+    ax.set_xticks(np.arange(len(across)) + .5, across, rotation=turn, parse_math=False) # a label may hold dollars
+    ax.set_yticks(np.arange(len(counts)) + .5, [words[i] for i in counts.index], parse_math=False)
     ax.set_aspect('equal')
     ax.invert_yaxis()
     ax.spines[:].set_visible(False)

@@ -9,9 +9,11 @@ __all__ = ['FORMAT', 'KEPT', 'LEAST_DIFFERENT', 'N_SAMPLED', 'STRANGE', 'TRUSTED
 # %% ../nbs/10_model.ipynb #0d5f4c04
 import copy
 import json
+import os
 from hashlib import blake2b
 from pathlib import Path
 from time import perf_counter
+from zipfile import ZipFile
 
 import numpy as np
 import pandas as pd
@@ -33,6 +35,7 @@ from mnist_clustering.communities import (
 from .data import SIZE, as_labels, as_pixels, as_rows, as_table, counted
 from .evaluation import as_clusters, as_names, map_clusters
 from .features import FEATURES, Features, MnistFeatures
+from .images import check_ratio
 from .kmeans import CLUSTERERS, N_CLUSTERS
 from .parameters import FRESH, SEED, check_parameters
 from .prepare import NormalizedPCA
@@ -88,6 +91,16 @@ def _first_of_copies(rows):
     digests = [blake2b(row, digest_size=16).digest() for row in np.ascontiguousarray(rows)]
     copy_of, _ = pd.factorize(np.array(digests, dtype=object))
     return np.unique(copy_of, return_index=True)[1], copy_of
+
+def _refuse_bomb(file):
+    "ValueError if a saved model, or a sparse matrix in it, unpacks to far more than its size."
+    with ZipFile(file) as archive:
+        sizes = [info.file_size for info in archive.infolist()]
+        for info in archive.infolist():
+            if info.filename.endswith('.npz') and info.file_size <= os.path.getsize(file):
+                with archive.open(info) as inside, ZipFile(inside) as matrix:
+                    sizes += [part.file_size for part in matrix.infolist()]
+    check_ratio(sum(sizes), os.path.getsize(file))
 
 class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
     """Images in, named clusters out: features, preparation, clusterer and names.
@@ -351,8 +364,10 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
         check_is_fitted(self, 'clusterer_')
         rows = self._rows(images)
         inked = self._has_ink(rows)
-        blank = -1 if self.blank_ is None else self.blank_
-        table = pd.DataFrame(dict(cluster=np.full(len(rows), blank), confidence=1., second_choice=-1, strangeness=0.))
+        table = pd.DataFrame(dict(cluster=np.full(len(rows), self.blank_), confidence=1., second_choice=-1,
+                                  strangeness=0.))
+        if self.blank_ is None: # then a blank image is none of these
+            table = table.assign(cluster=-1, confidence=0., strangeness=np.inf)
         if inked.any():
             clusters, shares, strangeness = self._compare(rows[inked])
             confidence, second = second_choices(shares, clusters + 1)
@@ -393,7 +408,10 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
         "Read a saved model; ValueError if there is none, if it is damaged, or of a later format. Nothing in it is run."
         import skops.io
         folder = Path(folder)
+        missing = [name for name in ('model.json', 'model.skops') if not os.path.isfile(folder / name)]
         try:
+            if missing: # a pipe would wait for somebody who writes to it
+                raise FileNotFoundError(f'{missing[0]} is no file')
             about = json.loads((folder / 'model.json').read_text(encoding='utf-8'))
             later = about['format'] > FORMAT
         except Exception as error: # missing, damaged, or somebody else's
@@ -403,6 +421,7 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
             raise ValueError(f'{folder} was written by a later version of mnist_clustering: '
                              'install a newer one to read it')
         try:
+            _refuse_bomb(folder / 'model.skops')
             model = skops.io.load(folder / 'model.skops', trusted=TRUSTED)
         except Exception as error: # a damaged archive raises nearly anything
             raise ValueError(f'{folder} cannot be read ({error}): save the model again') from error

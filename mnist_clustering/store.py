@@ -89,10 +89,12 @@ def walk(
     folder: Path # to look through
 ) -> Iterator[Path]: # each path in it, a folder before what is in the folder
     "Everything in a folder; links are not followed."
-    for path in sorted(folder.iterdir()):
+    waiting = sorted(folder.iterdir(), reverse=True)
+    while waiting: # folders may lie deeper than Python can call itself
+        path = waiting.pop()
         yield path
         if is_folder(path):
-            yield from walk(path)
+            waiting += sorted(path.iterdir(), reverse=True)
 
 def file_digest(
     path: Path # of a file
@@ -122,10 +124,12 @@ def read_manifest(
     "What the project wrote in a folder."
     nothing = {'files': {}, 'folders': []}
     try:
+        if not (folder / MANIFEST).is_file(): # a pipe would wait for somebody who writes to it
+            return nothing
         listed = json.loads((folder / MANIFEST).read_text(encoding='utf-8'))
         ours = listed['written_by'] == WRITTEN_BY and isinstance(listed['folders'], list)
         ours = ours and all(entry.keys() == {'bytes', 'blake2b'} for entry in listed['files'].values())
-    except (OSError, ValueError, TypeError, KeyError, AttributeError): # somebody else's, in whatever form
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError): # somebody else's
         return nothing
     return listed if ours else nothing
 

@@ -4,23 +4,27 @@ import io
 import os
 import re
 import signal
+import struct
 import subprocess
 import sys
 import tarfile
+import time
 import tracemalloc
 import zipfile
 import zlib
+from hashlib import blake2b
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from sklearn.datasets import load_digits
 from threadpoolctl import threadpool_limits
 
 from mnist_clustering import images as room
 from mnist_clustering.data import load_mnist
 from mnist_clustering.images import Item, OwnImages, find_items, load_images, natural_order, prepare_image, read_item
-from mnist_clustering.store import cached, clear_cache
+from mnist_clustering.store import cached, clear_cache, walk
 
 TEST = load_mnist()[1]
 DIGIT = TEST.images[0]
@@ -773,3 +777,323 @@ def test_pyarrow_is_loaded_when_it_is_needed():
 def test_an_item_that_cannot_be_read_says_why():
     pages, reason = read_item(Item('a.png', PermissionError(13, 'no')), 'auto', {})
     assert (pages, reason) == ([], 'it may not be read')
+
+
+# Hostile files
+
+BOMB = 'more than 200 times its size'
+
+
+def pack_bombs(tmp_path):
+    "A small file of each kind that unpacks to 2 MB."
+    pixels = np.zeros((2**11, 32, 32), np.uint8)
+    idx = io.BytesIO(bytes([0, 0, 8, 3]) + np.array(pixels.shape, '>u4').tobytes() + pixels.tobytes()).read()
+    with zipfile.ZipFile(tmp_path / 'a.zip', 'w', zipfile.ZIP_DEFLATED) as archive:
+        for i in range(4):
+            archive.writestr(f'{i}.png', bytes(2**19))
+    for kind, mode in (('tar.gz', 'w:gz'), ('tar.bz2', 'w:bz2'), ('tar.xz', 'w:xz')):
+        with tarfile.open(tmp_path / f'a.{kind}', mode) as archive:
+            info = tarfile.TarInfo('a.txt')
+            info.size = 2**21
+            archive.addfile(info, io.BytesIO(bytes(2**21)))
+    np.savez_compressed(tmp_path / 'a.npz', images=pixels)
+    (tmp_path / 'images.gz').write_bytes(gzip.compress(idx))
+    (tmp_path / 'a.csv.gz').write_bytes(gzip.compress(b','.join([b'0'] * 784) + b'\n' + bytes(2**21)))
+    (tmp_path / 'a.txt.gz').write_bytes(gzip.compress(b'a' * 99 + b'\n' + b'\n' * 2**21))
+    rows = pd.DataFrame(np.zeros((2**19, 16), np.uint8)).add_prefix('p')
+    rows.to_parquet(tmp_path / 'pixels.parquet')
+    pd.DataFrame({'image': [bytes(2**14)] * 2**7}).to_parquet(tmp_path / 'bytes.parquet')
+
+
+def test_a_bomb_of_every_kind_is_refused_in_one_sentence_that_names_it(tmp_path, monkeypatch):
+    pack_bombs(tmp_path)
+    monkeypatch.setattr(room, 'MAX_UNPACKED', 2**18)
+    monkeypatch.setattr(room, 'MOST_TEXT', 2**18)
+    for path in sorted(tmp_path.iterdir()):
+        assert path.stat().st_size < 2**15, path
+        with pytest.raises(ValueError, match=BOMB) as refused:
+            load_images(path)
+        assert path.name in str(refused.value) and '\n' not in str(refused.value)
+    (tmp_path / 'good.png').write_bytes(PNG)
+    loaded = load_images(tmp_path)
+    assert loaded.names.tolist() == ['good.png']
+    assert {name for name, reason in reasons(loaded).items() if BOMB in reason} >= {'a.zip', 'a.tar.gz', 'a.tar.xz'}
+
+
+def test_what_is_no_bomb_is_read_however_well_it_was_packed(tmp_path):
+    white = np.full((1500, 1500), 255, np.uint8)
+    white[300:1200, 700:760] = 0
+    with zipfile.ZipFile(tmp_path / 'a.zip', 'w', zipfile.ZIP_DEFLATED) as archive:
+        for i in range(5):
+            archive.writestr(f'{i}.bmp', encode(white, 'BMP'))
+    assert (tmp_path / 'a.zip').stat().st_size < 5 * white.size / 200
+    assert len(load_images(tmp_path / 'a.zip')) == 5
+
+
+def test_large_entries_of_an_archive_are_refused_before_they_are_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr(room, 'MAX_BYTES', 2**16)
+    files = {'large.png': bytes(2**17), 'good.png': PNG}
+    pack_zip(tmp_path / 'a.zip', files)
+    pack_tar(tmp_path / 'a.tar.gz', files)
+    for name in ('a.zip', 'a.tar.gz'):
+        loaded = load_images(tmp_path / name)
+        assert loaded.names.tolist() == ['good.png']
+        assert reasons(loaded) == {'large.png': 'more bytes than an image of one character has'}
+
+
+def test_a_file_of_endless_pages_is_read_up_to_a_limit(tmp_path, monkeypatch):
+    monkeypatch.setattr(room, 'MAX_PAGES', 5)
+    pages = [Image.fromarray(image) for image in TEST.images[:8]]
+    pages[0].save(tmp_path / 'a.tif', save_all=True, append_images=pages[1:])
+    loaded = load_images(tmp_path / 'a.tif')
+    assert np.array_equal(loaded.images, TEST.images[:5])
+    assert reasons(loaded) == {'a.tif#6': 'it has more than 5 pages: divide it'}
+    data = (tmp_path / 'a.tif').read_bytes()
+    assert loaded.done['digest'][1] == blake2b(data + b'#2', digest_size=16).hexdigest()
+
+
+def test_the_time_for_a_page_does_not_grow_with_the_file(tmp_path):
+    pages = [Image.fromarray(image) for image in TEST.images[:60]]
+    pages[0].save(tmp_path / 'a.tif', save_all=True, append_images=pages[1:])
+    with open(tmp_path / 'a.tif', 'ab') as file:
+        file.write(bytes(50_000_000))
+    start = time.process_time()
+    assert len(load_images(tmp_path / 'a.tif')) == 60
+    assert time.process_time() - start < 2 # it was 6, since the whole file was read for the digest of each page
+
+
+def test_comments_of_a_ppm_file_take_no_time(tmp_path):
+    (tmp_path / 'a.pgm').write_bytes(b'P5 #' + b'x' * 3_000_000)
+    numbers = b'\n# a comment\n'.join(b' '.join(b'%d' % value for value in row) for row in DIGIT)
+    (tmp_path / 'b.pgm').write_bytes(b'P2\n28 28\n255\n' + numbers + b'\n#' * 200_000)
+    (tmp_path / 'c.pgm').write_bytes(b'P5\n# a comment\n28 28\n255\n' + DIGIT.tobytes())
+    start = time.process_time()
+    loaded = load_images(tmp_path)
+    assert time.process_time() - start < 2
+    assert loaded.names.tolist() == ['b.pgm', 'c.pgm'] and list(reasons(loaded)) == ['a.pgm']
+    assert np.array_equal(loaded.images, [DIGIT, DIGIT])
+
+
+@pytest.mark.parametrize('width, height', [(64_000_001, 1), (1, 65_536), (65_500, 65_500)])
+def test_a_picture_as_long_as_none_is_refused(width, height, tmp_path):
+    head = struct.pack('>IIBBBBB', width, height, 1, 0, 0, 0, 0)
+    parts = chunk(b'IHDR', head), chunk(b'IDAT', zlib.compress(bytes(1000))), chunk(b'IEND', b'')
+    (tmp_path / 'a.png').write_bytes(b'\x89PNG\r\n\x1a\n' + b''.join(parts))
+    with pytest.raises(ValueError, match='more (pixels )?than one character has|are more than one character has'):
+        load_images(tmp_path)
+
+
+@pytest.mark.parametrize('shape', [(1, 1), (1, 10_000), (10_000, 1), (2, 3_000)])
+def test_lines_and_points_are_read(shape):
+    for value in (0, 255):
+        assert load_images([encode(np.full(shape, value, np.uint8))]).blank.all()
+    if max(shape) > 1:
+        pixels = np.full(shape, 255, np.uint8)
+        pixels.ravel()[pixels.size // 3:pixels.size // 2] = 0
+        assert not load_images([encode(pixels)]).blank.any()
+
+
+def test_an_array_of_large_images_is_made_smaller_like_files():
+    large = np.kron(scan(), np.ones((50, 50), np.uint8))
+    of_array, of_file = load_images(large[None]), load_images([encode(large)])
+    assert np.array_equal(of_array.images, of_file.images)
+    assert of_array.done[['width', 'height']].equals(of_file.done[['width', 'height']])
+    with pytest.raises(ValueError, match='9,000 x 9,000 pixels are more than one character has'):
+        load_images(np.zeros((1, 9_000, 9_000), np.uint8))
+
+
+@pytest.mark.parametrize('top', [1e300, 1e-300, 1e38, 1e-40])
+def test_numbers_beyond_single_precision_are_the_same_images(top):
+    loaded = load_images(TEST.images[:20] / 255 * top)
+    assert np.abs(loaded.images.astype(int) - TEST.images[:20]).max() <= 1
+
+
+def test_little_memory_is_told_before_it_is_taken(tmp_path, monkeypatch):
+    def refuse(n_bytes, what):
+        raise MemoryError(f'{what} needs about {n_bytes:,} bytes of memory')
+    (tmp_path / 'large.png').write_bytes(encode(np.full((2_000, 1_000), 255, np.uint8)))
+    (tmp_path / 'small.png').write_bytes(PNG)
+    np.savez(tmp_path / 'a.npz', images=TEST.images[:3])
+    np.save(tmp_path / 'a.npy', TEST.images[:3])
+    write_idx(tmp_path / 'a-idx3-ubyte', TEST.images[:3])
+    pd.DataFrame(TEST.images[:3].reshape(3, -1)).add_prefix('p').to_parquet(tmp_path / 'a.parquet')
+    monkeypatch.setattr(room, 'check_memory', refuse)
+    assert reasons(load_images(tmp_path))['large.png'] == 'there is too little memory to unpack it'
+    for name in ('a.npz', 'a.npy', 'a-idx3-ubyte', 'a.parquet'):
+        with pytest.raises(MemoryError, match=f'{name} needs about .* bytes of memory$'):
+            load_images(tmp_path / name)
+
+
+def damaged_tar(tmp_path, kind):
+    "A tar archive of three images that is damaged after the first."
+    path = tmp_path / 'a.tar'
+    with tarfile.open(path, 'w') as archive:
+        for i, image in enumerate(TEST.images[:3]):
+            data = encode(image)
+            info = tarfile.TarInfo(f'{i}.png')
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    data = bytearray(path.read_bytes())
+    second = 512 + -(-len(encode(TEST.images[0])) // 512) * 512 # where the second head begins
+    if kind == 'a bad head':
+        data[second + 10] ^= 255
+    elif kind == 'cut in a head':
+        del data[second + 100:]
+    elif kind == 'cut before a head':
+        del data[second:]
+    elif kind == 'heads in heads':
+        head = tarfile.TarInfo('././@LongLink')
+        head.type = tarfile.GNUTYPE_LONGNAME
+        data[second:second] = head.tobuf(tarfile.GNU_FORMAT) * 2_000
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize('kind', ['a bad head', 'cut in a head', 'cut before a head', 'heads in heads'])
+def test_a_tar_that_is_damaged_never_ends_in_silence(kind, tmp_path):
+    loaded = load_images(damaged_tar(tmp_path, kind))
+    assert loaded.names.tolist() == ['0.png']
+    assert reasons(loaded)['a.tar'].startswith('the archive is cut short or damaged (')
+
+
+def test_a_sparse_file_in_a_tar_is_not_filled_up(tmp_path):
+    with tarfile.open(tmp_path / 'a.tar', 'w', format=tarfile.PAX_FORMAT) as archive:
+        for name, headers in (('hole.png', {'GNU.sparse.size': str(2**40)}), ('1.png', {})):
+            info = tarfile.TarInfo(name)
+            info.size = len(PNG)
+            if headers:
+                info.pax_headers = headers | {'GNU.sparse.map': f'0,{len(PNG)},{2**40},0', 'GNU.sparse.major': '0',
+                                              'GNU.sparse.minor': '1'}
+            archive.addfile(info, io.BytesIO(PNG))
+    loaded = load_images(tmp_path / 'a.tar')
+    assert loaded.names.tolist() == ['1.png']
+    assert reasons(loaded) == {'hole.png': 'a sparse file, which is not read: unpack the archive'}
+
+
+def test_an_encrypted_file_in_a_zip_is_named_as_such(tmp_path):
+    pack_zip(tmp_path / 'a.zip', {'a.png': PNG, 'b.png': PNG})
+    data = bytearray((tmp_path / 'a.zip').read_bytes())
+    data[6] |= 1
+    data[data.find(b'PK\1\2') + 8] |= 1
+    (tmp_path / 'a.zip').write_bytes(data)
+    assert reasons(load_images(tmp_path / 'a.zip')) == {'a.png': 'it is encrypted: unpack the archive'}
+
+
+def test_what_lies_inside_another_file_is_not_taken_for_it(tmp_path):
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, 'w') as archive:
+        archive.writestr('inside.png', encode(TEST.images[1]))
+    (tmp_path / 'both.png').write_bytes(PNG + inner.getvalue())
+    with tarfile.open(tmp_path / 'a.tar', 'w') as archive:
+        for name, data in (('0.png', PNG), ('last.zip', inner.getvalue())):
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    for name, inside in (('both.png', 'both.png'), ('a.tar', '0.png')):
+        loaded = load_images(tmp_path / name)
+        assert loaded.names.tolist() == [inside] and np.array_equal(loaded.images, [DIGIT])
+
+
+def whole_sources(tmp_path):
+    "A good file of each kind that is read by a reader of its own."
+    files = {f'{i}.png': encode(image) for i, image in enumerate(TEST.images[:5])}
+    pack_zip(tmp_path / 'a.zip', files)
+    pack_tar(tmp_path / 'a.tar.gz', files)
+    np.save(tmp_path / 'a.npy', TEST.images[:5])
+    np.savez_compressed(tmp_path / 'a.npz', images=TEST.images[:5])
+    write_idx(tmp_path / 'a.idx', TEST.images[:5])
+    write_idx(tmp_path / 'b.gz', TEST.images[:5], gzip.open)
+    pixels = pd.DataFrame(TEST.images[:5].reshape(5, -1)).add_prefix('p')
+    pixels.to_csv(tmp_path / 'a.csv', index=False)
+    pixels.to_csv(tmp_path / 'b.csv.gz', index=False)
+    pixels.to_parquet(tmp_path / 'a.parquet')
+    pd.DataFrame({'image': list(files.values())}).to_parquet(tmp_path / 'b.parquet')
+    return sorted(tmp_path.iterdir())
+
+
+def test_random_damage_to_any_source_gives_images_or_one_sentence_that_names_it(tmp_path):
+    rng = np.random.default_rng(0)
+    for path in whole_sources(tmp_path):
+        whole = path.read_bytes()
+        assert np.array_equal(load_images(path).images, TEST.images[:5]), path
+        for trial in range(12):
+            data = bytearray(whole)
+            if trial % 3 == 0:
+                del data[rng.integers(1, len(data)):]
+            elif trial % 3 == 1:
+                start = int(rng.integers(len(data)))
+                del data[start:start + 10]
+            else:
+                ends = np.r_[:40, len(data) - 60:len(data)] # where most of what readers trust stands
+                data[rng.choice(ends)] ^= 255
+            path.write_bytes(data)
+            try:
+                loaded = load_images(path)
+                assert len(loaded) + len(loaded.skipped)
+            except ValueError as error:
+                assert path.name in str(error) and '\n' not in str(error), (path, trial, error)
+
+
+def test_small_pixels_in_a_table_with_names_of_columns(tmp_path):
+    images = TEST.images[:2_100, 7:23:4, 7:23:4] # 4 x 4, and more rows than are read at a time
+    table = pd.DataFrame(images.reshape(len(images), -1)).add_prefix('pixel')
+    table.to_csv(tmp_path / 'a.csv', index=False)
+    table.to_parquet(tmp_path / 'a.parquet')
+    want = load_images(images)
+    for name in ('a.csv', 'a.parquet'):
+        assert np.array_equal(load_images(tmp_path / name).images, want.images), name
+
+
+def test_tables_that_nobody_would_write_are_refused_at_once(tmp_path):
+    (tmp_path / 'a.csv').write_text(','.join(['0'] * 317**2) + '\n')
+    with pytest.raises(ValueError, match='a.csv cannot be read as a table .it has 100,489 columns'):
+        load_images(tmp_path / 'a.csv')
+    (tmp_path / 'a.csv').write_bytes('path,label\ncaf\xe9.png,3\n'.encode('latin-1'))
+    with pytest.raises(ValueError, match='a.csv cannot be read as a table .it is no text in UTF-8: save it as UTF-8'):
+        load_images(tmp_path / 'a.csv')
+    (tmp_path / '1.png').write_bytes(PNG)
+    (tmp_path / 'a.txt').write_text('1.png\n' + 'x' * 40_000 + '\n')
+    with pytest.raises(ValueError, match='a.txt cannot be read as a table .line 2 has more than 32,767 characters'):
+        load_images(tmp_path / 'a.txt')
+    (tmp_path / 'a.csv').write_text('path,label\n1.png,3\n' + 'x' * 40_000 + ',4\n')
+    assert reasons(load_images(tmp_path / 'a.csv')) == {'row 1': 'no path is so long'}
+
+
+def test_folders_may_lie_deeper_than_python_calls_itself(tmp_path):
+    place = os.getcwd()
+    try:
+        os.chdir(tmp_path)
+        for _ in range(1_050):
+            os.mkdir('a')
+            os.chdir('a')
+        with open('1.png', 'wb') as file:
+            file.write(PNG)
+    finally:
+        os.chdir(place)
+    (tmp_path / '2.png').write_bytes(PNG)
+    assert load_images(tmp_path).names.tolist() == ['2.png', f'{"a/" * 1_050}1.png']
+    assert len(list(walk(tmp_path))) == 1_052
+    subprocess.run(['rm', '-rf', tmp_path / 'a'], check=True) # shutil.rmtree calls itself for each folder
+
+
+def test_what_leads_to_a_device_or_nowhere_is_told_apart(tmp_path):
+    (tmp_path / 'zero.png').symlink_to('/dev/zero')
+    (tmp_path / 'nowhere.png').symlink_to('missing')
+    (tmp_path / '1.png').write_bytes(PNG)
+    assert reasons(load_images(tmp_path)) == {'nowhere.png': 'a link that leads nowhere', 'zero.png': 'no regular file'}
+    loaded = load_images([tmp_path / '1.png', ''])
+    assert list(reasons(loaded).values()) == ['a folder, not a file']
+    for source in ('', 'x' * 5_000):
+        with pytest.raises(ValueError, match='does not exist: give a folder'):
+            load_images(source)
+
+
+def test_names_cannot_turn_a_line_around(tmp_path):
+    for name in ('a\u202egnp.png', 'b\u2028c.png', 'd\u2066e.png', 'na\u200dme.png'):
+        (tmp_path / name).write_bytes(PNG)
+    assert load_images(tmp_path).names.tolist() == [
+        'a\\u202egnp.png', 'b\\u2028c.png', 'd\\u2066e.png', 'na\u200dme.png']
+
+
+def test_no_drawing_of_a_few_pixels_is_taken_for_paper():
+    assert not load_images(load_digits().images).blank.any() # number 1,002 was, a zero in many greys

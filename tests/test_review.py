@@ -1,17 +1,27 @@
 "The review page in a browser, by doing the work; corrections kept and honoured; folders exported."
+import csv
+import io
 import json
+import os
 import re
+import shutil
+import zipfile
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
 from scipy.spatial.distance import cdist
 
+from mnist_clustering import images as room_of_images
 from mnist_clustering.agglomerative import Ward
 from mnist_clustering.communities import closest_pairs, loosest_clusters, neighbor_graph, tree_of_clusters
 from mnist_clustering.data import load_mnist
+from mnist_clustering.images import load_images
+from mnist_clustering.model import ClusterModel
+from mnist_clustering.own_run import OwnRun, cluster_images, write_csv, write_own_run
 from mnist_clustering.review import (
     LEFT,
     Corrections,
@@ -22,7 +32,9 @@ from mnist_clustering.review import (
     read_corrections,
     write_review,
 )
+from mnist_clustering.store import read_manifest
 
+TEST = load_mnist()[1]
 ODD = ['</script><b id=bad>', '"quoted" & <i>', 'two\nlines', 'half \ud800 letter', '🙂', '\u202eright to left']
 SHOWN = '''() => current().order.map(id => {
     const {title, name, none, members} = current().clusters.get(id)
@@ -1235,3 +1247,121 @@ def test_many_files_of_one_name(tmp_path):
     export_folders(tmp_path / 'out', files, ['a'] * 1500)
     again = export_folders(tmp_path / 'out', files, ['a'] * 1500)
     assert (again['done'] == 'already there').all() and len(content(tmp_path / 'out')) == 1500
+
+
+# Hostile names and files
+
+NAMES = ['$\\frac{$', '<script>alert(1)<|script>', '=HYPERLINK("http:||x","y")', '-', '\u202egnp', '"a\'b', 'a&b<c>',
+         '@{x}']
+
+
+@pytest.fixture(scope='module')
+def hostile(tmp_path_factory):
+    "A run on images in folders and files with names that would be commands somewhere."
+    folder = tmp_path_factory.mktemp('hostile')
+    for i, (image, label) in enumerate(zip(TEST.images[:160], TEST.labels[:160] % len(NAMES))):
+        place = folder / 'scans' / NAMES[label]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(place / f'=cmd({i})<img src=x onerror=alert(1)>.png')
+    (folder / 'scans' / '=bad(1).txt').touch()
+    images = load_images(folder / 'scans', 'folders')
+    model = cluster_images(images, 'pixels', 'kmeans', len(NAMES))
+    digests = images.done['digest'].to_numpy()
+    told = [dict(name=name, none=False, members=digests[images.labels == name].tolist()) for name in set(images.labels)]
+    run = OwnRun(images, model, Corrections(told, []))
+    (folder / 'out').mkdir()
+    write_own_run(folder / 'out', run)
+    return folder / 'out', run
+
+
+def test_names_that_are_commands_are_words_on_every_page(hostile):
+    out, _ = hostile
+    for name in ('report.html', 'review.html', 'map.html'):
+        page = (out / name).read_text()
+        assert 'onerror' in page or name == 'report.html'
+        assert '<img src=x' not in page and '<script>alert' not in page
+    assert len(list((out / 'clusters').iterdir())) >= 6 # with dollars in their titles
+
+
+def test_no_cell_of_a_table_is_a_formula(hostile):
+    out, run = hostile
+    for name in ('labels.csv', 'skipped.csv', 'unhonoured.csv'):
+        with open(out / name, newline='') as file:
+            cells = [cell for row in csv.reader(file) for cell in row]
+        assert not [cell for cell in cells if cell[:1] in set('=+@\t\r') or cell[:1] == '-' and len(cell) > 1]
+    table = pd.read_csv(out / 'labels.csv')
+    assert {"'=HYPERLINK(\"http:||x\",\"y\")", '-'} <= set(table['label'])
+    exact = pd.read_parquet(out / 'labels.parquet')
+    assert exact['file'].tolist() == run.images.names.tolist()
+    assert table['file'].str.removeprefix("'").tolist() == exact['file'].tolist()
+
+
+def test_a_table_without_formulas_is_as_pandas_writes_it(tmp_path):
+    table = pd.DataFrame({'file': ['+/1.png', '-1.png', '=/2 b.png', '@2x/a_b.png', 'a=b(1)', None], 'n': [-1] * 6})
+    write_csv(table, tmp_path / 'a.csv')
+    table.to_csv(tmp_path / 'b.csv', index=False)
+    assert (tmp_path / 'a.csv').read_text() == (tmp_path / 'b.csv').read_text()
+
+
+@pytest.fixture(scope='module')
+def kept_model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('kept') / 'model'
+    ClusterModel('pixels', 'kmeans', n_clusters=4).fit(TEST.images[:60]).save(folder)
+    return folder
+
+
+@pytest.mark.parametrize('name', ['model.json', 'model.skops'])
+@pytest.mark.parametrize('kind', ['pipe', '/dev/zero', 'folder', 'missing'])
+def test_a_model_of_what_is_no_file_is_refused_and_nothing_waits(name, kind, kept_model, tmp_path):
+    shutil.copytree(kept_model, tmp_path / 'model')
+    file = tmp_path / 'model' / name
+    file.unlink()
+    if kind == 'pipe':
+        os.mkfifo(file)
+    elif kind == 'folder':
+        file.mkdir()
+    elif kind != 'missing':
+        file.symlink_to(kind)
+    with pytest.raises(ValueError, match='holds no saved model: give the folder'):
+        ClusterModel.load(tmp_path / 'model')
+
+
+@pytest.mark.parametrize('place', ['array', 'schema.json', 'new', 'matrix'])
+def test_a_bomb_in_a_model_is_refused_before_it_is_unpacked(place, kept_model, tmp_path, monkeypatch):
+    monkeypatch.setattr(room_of_images, 'MAX_UNPACKED', 2**20)
+    shutil.copytree(kept_model, tmp_path / 'model')
+    file = tmp_path / 'model' / 'model.skops'
+    with zipfile.ZipFile(file) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    first = next(name for name in parts if name.endswith('.npy'))
+    matrix = io.BytesIO()
+    np.savez_compressed(matrix, zeros=np.zeros(2**24, np.uint8))
+    name = {'array': first, 'schema.json': 'schema.json', 'new': 'new', 'matrix': '0.npz'}[place]
+    parts[name] = matrix.getvalue() if place == 'matrix' else b' ' * 2**24
+    with zipfile.ZipFile(file, 'w', zipfile.ZIP_DEFLATED) as archive:
+        for name, data in parts.items():
+            archive.writestr(name, data)
+    with pytest.raises(ValueError, match='model cannot be read .it unpacks to more than 200 times its size'):
+        ClusterModel.load(tmp_path / 'model')
+
+
+def test_a_blank_image_of_a_model_without_blank_ones_is_none_of_these(kept_model):
+    model = ClusterModel.load(kept_model)
+    found = model.assess(np.concatenate([np.zeros((1, 28, 28), np.uint8), TEST.images[:1]]))
+    assert found.iloc[0].tolist() == [-1, 0, -1, np.inf] # as sure, and as strange, as all others that are none of these
+    assert found['cluster'][1] == model.labels_[0] and found['strangeness'][1] < np.inf
+    images = np.concatenate([np.zeros((2, 28, 28), np.uint8), TEST.images[:60]])
+    with_blank = ClusterModel('pixels', 'kmeans', n_clusters=4).fit(images)
+    assert with_blank.assess(images[:1]).iloc[0].tolist() == [with_blank.blank_, 1, -1, 0]
+
+
+@pytest.mark.parametrize('kind', ['pipe', '/dev/zero', 'deep'])
+def test_a_manifest_that_is_no_file_is_nobodys(kind, tmp_path):
+    file = tmp_path / 'manifest.json'
+    if kind == 'pipe':
+        os.mkfifo(file)
+    elif kind == 'deep':
+        file.write_text('[' * 100_000)
+    else:
+        file.symlink_to(kind)
+    assert read_manifest(tmp_path) == {'files': {}, 'folders': []}
