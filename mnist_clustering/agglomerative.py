@@ -19,11 +19,12 @@ from scipy.spatial.distance import cdist
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from .dbscan import linkage_tree
+from .dbscan import fitting_exponent, linkage_tree
 from .draw import as_tiles
 from .kmeans import CLUSTERERS, N_CLUSTERS, Clusterer
 from .machine import check_memory, in_turn
 from .parameters import Parameter, check_parameters
+from .prepare import times_power_of_two
 
 # %% ../nbs/06_agglomerative.ipynb #5ac0edb7
 def cut_tree(
@@ -125,8 +126,10 @@ def ward_linkage(
 ) -> np.ndarray: # (n - 1, 4) float64, as scipy.cluster.hierarchy.linkage(X, 'ward')
     "Ward's tree in memory that grows as the points do (rounds of mutual nearest clusters: Sumengen et al., 2021)."
     X = check_array(X, dtype=[np.float64, np.float32], order='C', ensure_min_samples=2, input_name='X')
-    point = KDTree(X).indices # one point of each cluster; neighbours lie next to each other
-    centers, sizes = X[point] - X.mean(axis=0, dtype=np.float64), np.ones(len(X))
+    exponent = fitting_exponent(X) - len(X).bit_length() # squares are multiplied by two sizes
+    scaled = times_power_of_two(X.astype(np.float64), exponent)
+    point = KDTree(scaled).indices # one point of each cluster; neighbours lie next to each other
+    centers, sizes = (scaled - np.median(scaled, axis=0))[point], np.ones(len(X))
     nearest, heights = np.zeros(len(X), int), np.zeros(len(X))
     asked = np.arange(len(X))
     edges = []
@@ -152,6 +155,7 @@ def ward_linkage(
         nearest = position[nearest][stays]
         centers, sizes, point, heights = centers[stays], sizes[stays], point[stays], heights[stays]
     edges = np.concatenate(edges)
+    edges[:, 2] = times_power_of_two(edges[:, 2], -exponent)
     return linkage_tree(edges[edges[:, 2].argsort(kind='stable')])
 
 # %% ../nbs/06_agglomerative.ipynb #63a11bee
@@ -248,7 +252,7 @@ class Ward(ClusterMixin, BaseEstimator):
             self.n_clusters_ = given.n_clusters
         self.labels_ = cut_tree(self.linkage_, self.n_clusters_)
         self.cluster_sizes_ = np.bincount(self.labels_)
-        centers = [X[self.labels_ == cluster].mean(axis=0) for cluster in range(self.n_clusters_)]
+        centers = [X[self.labels_ == cluster].mean(axis=0, dtype=float) for cluster in range(self.n_clusters_)]
         self.cluster_centers_ = np.array(centers)
         return self
 
@@ -256,7 +260,9 @@ class Ward(ClusterMixin, BaseEstimator):
         "The cluster that each row of X, shape (n, d), would join at the least height; NotFittedError before fit."
         check_is_fitted(self)
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        d2 = cdist(X, self.cluster_centers_, 'sqeuclidean')
+        exponent = fitting_exponent(X, self.cluster_centers_) - self.n_leaves_.bit_length()
+        points, centers = (times_power_of_two(rows.astype(np.float64), exponent) for rows in (X, self.cluster_centers_))
+        d2 = cdist(points, centers, 'sqeuclidean')
         squared_heights = d2 * self.cluster_sizes_ / (self.cluster_sizes_ + 1) # but for a factor of 2
         return squared_heights.argmin(axis=1)
 

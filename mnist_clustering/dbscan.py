@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['BLOCK', 'MIN_CLUSTER_SIZE', 'linkage_tree', 'spatial_order', 'in_blocks', 'measure_boxes', 'measure_block',
-           'kth_smallest', 'kth_distances', 'core_neighbors', 'nearest_outside', 'spanning_edges',
-           'mutual_reachability_tree', 'count_clusters', 'find_plateaus', 'plot_eps', 'best_eps', 'choose_sizes',
-           'AutoDBSCAN', 'plot_memberships', 'draw_eps', 'draw_memberships', 'make_hdbscan']
+           'kth_smallest', 'kth_distances', 'core_neighbors', 'nearest_outside', 'spanning_edges', 'fitting_exponent',
+           'least_eps', 'mutual_reachability_tree', 'count_clusters', 'find_plateaus', 'plot_eps', 'best_eps',
+           'choose_sizes', 'nearest_in_blocks', 'nearest_points', 'AutoDBSCAN', 'plot_memberships', 'fits_single',
+           'RescaledHDBSCAN', 'draw_eps', 'draw_memberships', 'make_hdbscan']
 
 # %% ../nbs/05_dbscan.ipynb #7461edbc
 import warnings
@@ -21,13 +22,13 @@ from scipy.cluster.hierarchy import fcluster
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.base import BaseEstimator, ClusterMixin
-from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from .draw import NOISE, PALETTE, label_colors, plot_curves
 from .kmeans import CLUSTERERS, Clusterer
 from .machine import check_memory, in_turn, refuse_forked
 from .parameters import Parameter, check_parameters
+from .prepare import largest_exponent, move_and_scale, placement, times_power_of_two
 
 # %% ../nbs/05_dbscan.ipynb #ed289784
 def linkage_tree(
@@ -300,8 +301,25 @@ def spanning_edges(
                 *geometry, core, least_core, component, block_component, asked, limits)
             np.minimum.at(lowest, component[asked], heights[asked])
         leaves = (nearest >= 0) & (component[nearest] != component)
-        chosen = np.flatnonzero(leaves & (heights == lowest[component]))
+        lowest_edges = np.flatnonzero(leaves & (heights == lowest[component]))
+        chosen = lowest_edges[np.unique(component[lowest_edges], return_index=True)[1]]
         edges.append(np.column_stack([chosen, nearest[chosen], heights[chosen]]))
+
+
+def fitting_exponent(
+    *tables: np.ndarray # (n, d) each
+) -> int: # to multiply them by: 2**exponent
+    "The largest power of two with which no squared distance is infinite, so that hardly any vanishes."
+    n_dimensions = tables[0].shape[1]
+    return 510 - ceil(np.log2(n_dimensions) / 2) - largest_exponent(*tables)
+
+
+def least_eps(
+    squared: np.ndarray # distances
+) -> np.ndarray: # the distances
+    "The smallest numbers whose squares are no less, as scikit-learn compares squares: the roots, rounded up."
+    root = np.sqrt(squared)
+    return np.where(root * root < squared, np.nextafter(root, np.inf), root)
 
 
 def mutual_reachability_tree(
@@ -312,16 +330,14 @@ def mutual_reachability_tree(
     X = check_array(X, dtype=[np.float64, np.float32], ensure_min_samples=2, input_name='X')
     n, d = X.shape
     check_memory(n * (24 * d + 500), f'A tree of {n:,} points', 'take fewer points, or fewer dimensions')
-    with np.errstate(over='ignore'):
-        longest = (np.ptp(X, axis=0).astype(np.float64) ** 2).sum()
-    if not np.isfinite(longest):
-        raise ValueError('X holds numbers too large for squared distances: divide all of them by the same number')
+    exponent = fitting_exponent(X)
     order = spatial_order(X)
-    edges, core = spanning_edges(X[order].astype(np.float64, order='C'), min_samples)
+    points = times_power_of_two(X[order].astype(np.float64, order='C'), exponent)
+    edges, core = spanning_edges(points, min_samples)
     edges[:, :2] = order[edges[:, :2].astype(int)]
-    edges[:, 2] = np.sqrt(edges[:, 2])
+    edges[:, 2] = times_power_of_two(least_eps(edges[:, 2]), -exponent)
     core_distances = np.empty(n)
-    core_distances[order] = np.sqrt(core)
+    core_distances[order] = times_power_of_two(least_eps(core), -exponent)
     return linkage_tree(edges[edges[:, 2].argsort(kind='stable')]), core_distances
 
 # %% ../nbs/05_dbscan.ipynb #99496ef3
@@ -349,8 +365,9 @@ def find_plateaus(
     plateau = (curve.n_clusters != curve.n_clusters.shift()).cumsum()
     table = curve.groupby(plateau).agg(n_clusters=('n_clusters', 'first'), low=('eps', 'first'), last=('eps', 'last'))
     table['high'] = table.low.shift(-1)
-    table['ratio'] = table.high / table.low
-    table = table[(table.n_clusters >= 2) & (table.low > 0)]
+    table['ratio'] = table.high / table.low # infinite where low is 0
+    covered = curve.coverage.groupby(plateau).last()
+    table = table[(table.n_clusters >= 2) & ((table.low > 0) | (covered > .5))]
     return table.sort_values('ratio', ascending=False, ignore_index=True)
 
 # %% ../nbs/05_dbscan.ipynb #adaca400
@@ -409,6 +426,45 @@ def choose_sizes(
     is_share = isinstance(min_cluster_size, float)
     size = max(5, ceil(min_cluster_size * n)) if is_share else min_cluster_size
     return size, min(size, n) if min_samples == 'auto' else min_samples
+
+# %% ../nbs/05_dbscan.ipynb #24b3e47a
+@in_turn()
+@njit(parallel=True, cache=True)
+def nearest_in_blocks(
+    asked: np.ndarray, # (a, d) float64
+    blocks: np.ndarray, # (m, d, BLOCK), from in_blocks
+    low: np.ndarray, # (d, m), from in_blocks
+    high: np.ndarray, # (d, m), from in_blocks
+    n: int # how many points are in the blocks
+) -> tuple[np.ndarray, np.ndarray]: # (a,) positions; (a,) squared distances
+    "The nearest of the points in the blocks for each point that asks."
+    nearest, squared = np.zeros(len(asked), np.int64), np.full(len(asked), np.inf)
+    for i in prange(len(asked)):
+        boxes, d2 = np.empty(len(blocks)), np.empty(BLOCK)
+        measure_boxes(asked[i], low, high, boxes)
+        first = boxes.argmin()
+        for step in range(len(blocks)):
+            block = (first + step) % len(blocks)
+            if boxes[block] >= squared[i]:
+                continue
+            measure_block(asked[i], blocks[block], d2)
+            for j in range(min(BLOCK, n - block * BLOCK)):
+                if d2[j] < squared[i]:
+                    nearest[i], squared[i] = block * BLOCK + j, d2[j]
+    return nearest, squared
+
+
+def nearest_points(
+    asked: np.ndarray, # (a, d)
+    points: np.ndarray # (n, d), at least one
+) -> tuple[np.ndarray, np.ndarray]: # (a,) positions in points; (a,) distances
+    "The nearest point for each one that asks."
+    exponent = fitting_exponent(asked, points)
+    order = spatial_order(points)
+    scaled = times_power_of_two(points[order].astype(np.float64), exponent)
+    scaled_asked = times_power_of_two(asked.astype(np.float64), exponent)
+    nearest, squared = nearest_in_blocks(scaled_asked, *in_blocks(scaled), len(points))
+    return order[nearest], times_power_of_two(least_eps(squared), -exponent)
 
 # %% ../nbs/05_dbscan.ipynb #d28085d8
 class AutoDBSCAN(ClusterMixin, BaseEstimator):
@@ -524,10 +580,9 @@ class AutoDBSCAN(ClusterMixin, BaseEstimator):
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
         if not len(self.components_):
             return np.full(len(X), -1)
-        neighbors = NearestNeighbors(n_neighbors=1).fit(self.components_)
-        distance, nearest = neighbors.kneighbors(X)
-        cluster = self.labels_[self.core_sample_indices_[nearest[:, 0]]]
-        return np.where(assign_noise | (distance[:, 0] <= self.eps_), cluster, -1)
+        nearest, distance = nearest_points(X, self.components_)
+        cluster = self.labels_[self.core_sample_indices_[nearest]]
+        return np.where(assign_noise | (distance <= self.eps_), cluster, -1)
 
 # %% ../nbs/05_dbscan.ipynb #a850ad19
 def plot_memberships(
@@ -552,6 +607,72 @@ def plot_memberships(
     ax.set(xlabel='cluster', ylabel='points', title=title)
     return ax
 
+# %% ../nbs/05_dbscan.ipynb #51168bef
+def fits_single(
+    points: np.ndarray # (n, d), about 1 in size
+) -> bool: # True if all are the same
+    "Whether single precision keeps three digits of the usual distance between two of the points."
+    some = np.random.default_rng(0).permutation(len(points))[:1000]
+    one, other = points[some].astype(np.float64), points[np.roll(some, 1)].astype(np.float64)
+    distances = np.linalg.norm(one - other, axis=1)
+    distances = distances[distances > 0]
+    resolution = max(np.finfo(np.float32).eps * np.median(np.linalg.norm(one, axis=1)), 1e-19) # or squares vanish
+    return not len(distances) or np.median(distances) > 1000 * resolution
+
+
+class RescaledHDBSCAN(ClusterMixin, BaseEstimator):
+    """HDBSCAN of fast_hdbscan, for numbers of any size.
+
+    Parameters
+    ----------
+    min_cluster_size : int, default=5
+        Fewer points than this are no cluster. So many neighbours, without the point itself, also tell how dense
+        the points are.
+
+    Attributes
+    ----------
+    labels_ : ndarray of shape (n,)
+        The cluster of each point that was fitted, from 0; -1 is noise.
+    probabilities_ : ndarray of shape (n,)
+        How firmly each point belongs to its cluster, from 0 to 1.
+    n_clusters_ : int
+        How many clusters there are.
+
+    Raises
+    ------
+    ValueError
+        If single precision cannot tell the points apart.
+
+    References
+    ----------
+    Campello, Moulavi & Sander (2013), Density-based clustering based on hierarchical density estimates.
+
+    Examples
+    --------
+    >>> from mnist_clustering.dbscan import RescaledHDBSCAN
+    >>> from sklearn.datasets import make_blobs
+    >>> points, _ = make_blobs(200, centers=[[0, 0], [9, 9]], random_state=0)
+    >>> RescaledHDBSCAN(min_cluster_size=20).fit(points).n_clusters_
+    2
+    """
+
+    def __init__(self, min_cluster_size=5):
+        self.min_cluster_size = min_cluster_size
+
+    def fit(self, X, y=None):
+        "Find the clusters of X, shape (n, d), at least 2 points; ValueError if they cannot be told apart."
+        from fast_hdbscan import HDBSCAN  # here, because at the very first import numba compiles for half a minute
+
+        X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
+        placed = move_and_scale(X, *placement(X))
+        if not fits_single(placed):
+            raise ValueError('HDBSCAN computes with seven digits, and these cannot tell most of the points apart: '
+                             'leave out those that are far away, or take DBSCAN')
+        hdbscan = HDBSCAN(min_cluster_size=self.min_cluster_size).fit(placed.astype(np.float32, order='C'))
+        self.labels_, self.probabilities_ = hdbscan.labels_, hdbscan.probabilities_
+        self.n_clusters_ = int(self.labels_.max()) + 1
+        return self
+
 # %% ../nbs/05_dbscan.ipynb #8e0fc109
 def draw_eps(
     clusterer: AutoDBSCAN, # fitted
@@ -564,7 +685,7 @@ def draw_eps(
 
 
 def draw_memberships(
-    clusterer: object, # a fitted fast_hdbscan.HDBSCAN
+    clusterer: RescaledHDBSCAN, # fitted
     points: np.ndarray, # not used
     images: np.ndarray | None = None, # not used
     ax: plt.Axes | None = None # where to draw; a new figure when None
@@ -581,16 +702,14 @@ def make_hdbscan(
     n_clusters: str = 'auto', # not used: it finds them
     seed: int = 0, # not used
     min_cluster_size: int | str = 'auto' # at least 2; 'auto' is 0.5 % of the points, and at least 5
-) -> object: # a fast_hdbscan.HDBSCAN, not yet fitted
+) -> RescaledHDBSCAN: # not yet fitted
     "HDBSCAN as fast_hdbscan has it, which also sets its min_samples to min_cluster_size."
-    from fast_hdbscan import HDBSCAN  # here, because at the very first import numba compiles for half a minute
-
     min_cluster_size = MIN_CLUSTER_SIZE.check('min_cluster_size', min_cluster_size, (n, 1))
     if min_cluster_size == 'auto':
         min_cluster_size = max(5, n // 200)
     refuse_forked('numba')
     check_memory(n * (8 * min_cluster_size + 200), f'HDBSCAN of {n:,} points', 'give a smaller min_cluster_size')
-    return HDBSCAN(min_cluster_size=min_cluster_size)
+    return RescaledHDBSCAN(min_cluster_size)
 
 # %% ../nbs/05_dbscan.ipynb #4585a1e1
 CLUSTERERS['dbscan'] = Clusterer(

@@ -331,8 +331,10 @@ def choose_n_neighbors(
     n_neighbors: int | str, # or 'auto'
     n: int # how many images there are
 ) -> int: # how many neighbours each is to have
-    "10 neighbours, and fewer of few images."
-    return max(2, min(10, n // 10)) if n_neighbors == 'auto' else n_neighbors
+    "10 neighbours, and fewer of few images: a tenth of them, but 5 if there are so many."
+    if n_neighbors != 'auto':
+        return n_neighbors
+    return max(2, min(5, n - 2), min(10, n // 10))
 
 class DistortionNeighbors(BaseEstimator):
     """The nearest images by distortion: those of each fitted image, and those of new ones.
@@ -340,8 +342,8 @@ class DistortionNeighbors(BaseEstimator):
     Parameters
     ----------
     n_neighbors : int or 'auto', default='auto'
-        Neighbours of each image, from 1 to two less than the number of images. 'auto' takes 10, and fewer where there
-        are fewer than 100 images.
+        Neighbours of each image, from 1 to two less than the number of images. 'auto' takes 10. Where there are
+        fewer than 100 images it takes a tenth of them, and at least 5: with fewer, a group of 15 falls into pieces.
     warp : int, default=2
         How far each pixel looks for its match, in pixels: 0 to 3.
     fresh : bool, default=False

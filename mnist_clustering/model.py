@@ -70,10 +70,10 @@ LEAST_DIFFERENT = 3 # images, or there is nothing to divide
 N_SAMPLED = 1000 # fitted points that tell what is usual; of images by distortion it is more, since these take less time
 STRANGE = .01 # the share of the fitted images that are too strange
 TRUSTED = [f'mnist_clustering.{name}' for name in ( # what a saved model may consist of
-    'agglomerative.Ward', 'communities.AutoLouvain', 'dbscan.AutoDBSCAN', 'features.CnnFeatures',
-    'features.DeskewedFeatures', 'features.MnistFeatures', 'features.PixelFeatures', 'kmeans.AutoGaussianMixture',
-    'kmeans.AutoKMeans', 'label_free.LabelFreeFeatures', 'model.ClusterModel', 'prepare.NormalizedPCA',
-    'shapes.DistortionFeatures', 'shapes.DistortionMap')]
+    'agglomerative.Ward', 'communities.AutoLouvain', 'dbscan.AutoDBSCAN', 'dbscan.RescaledHDBSCAN',
+    'features.CnnFeatures', 'features.DeskewedFeatures', 'features.MnistFeatures', 'features.PixelFeatures',
+    'kmeans.AutoGaussianMixture', 'kmeans.AutoKMeans', 'label_free.LabelFreeFeatures', 'model.ClusterModel',
+    'prepare.NormalizedPCA', 'shapes.DistortionFeatures', 'shapes.DistortionMap')]
 TRUSTED += ['fast_hdbscan.hdbscan.HDBSCAN', f'{csr_matrix.__module__}.csr_matrix']
 
 def _without_tables(estimator):

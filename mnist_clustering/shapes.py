@@ -204,7 +204,7 @@ class DistortionMap(ClusterMixin, _MapOfNeighbors):
     ----------
     n_neighbors : int or 'auto', default='auto'
         Neighbours of each image, from 1 to two less than the number of images. 'auto' takes 10, and fewer where there
-        are fewer than 100 images.
+        are fewer than 100 images, but at least 5.
     warp : int, default=2
         How far each pixel looks for its match, in pixels: 0 to 3.
     n_components : int or 'auto', default='auto'
@@ -350,7 +350,7 @@ class DistortionFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Map
     ----------
     n_neighbors : int or 'auto', default='auto'
         Neighbours of each image, from 1 to two less than the number of images. 'auto' takes 10, and fewer where there
-        are fewer than 100 images.
+        are fewer than 100 images, but at least 5.
     warp : int, default=2
         How far each pixel looks for its match, in pixels: 0 to 3.
     n_components : int or 'auto', default='auto'

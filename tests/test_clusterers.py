@@ -229,7 +229,7 @@ from mnist_clustering.kmeans import CLUSTERERS
 Ward(n_clusters=2).fit([[0.], [1.], [5.]])
 AutoDBSCAN(eps=2., min_samples=2).fit([[0.], [1.], [5.]])
 print('fast_hdbscan' in sys.modules)
-CLUSTERERS['hdbscan'].make(n=3)
+CLUSTERERS['hdbscan'].make(n=3).fit([[0.], [1.], [5.]])
 print('fast_hdbscan' in sys.modules)'''
     ended = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=True)
     assert ended.stdout.split() == ['False', 'True']

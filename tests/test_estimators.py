@@ -11,7 +11,7 @@ from mnist_clustering import cnn
 from mnist_clustering.agglomerative import Ward
 from mnist_clustering.communities import AutoLouvain
 from mnist_clustering.data import SIZE
-from mnist_clustering.dbscan import AutoDBSCAN
+from mnist_clustering.dbscan import AutoDBSCAN, RescaledHDBSCAN
 from mnist_clustering.deskew import deskew
 from mnist_clustering.distortion import DistortionNeighbors
 from mnist_clustering.features import FEATURES, CnnFeatures, DeskewedFeatures, Features, MnistFeatures, PixelFeatures
@@ -55,6 +55,7 @@ READ_TABLES = [
     AutoLouvain(),
     AutoDBSCAN(),
     AutoDBSCAN(eps=.5, min_samples=5),
+    RescaledHDBSCAN(),
     Ward(),
     Ward(n_clusters=2), # none with a distance_threshold: the checks set n_clusters themselves, which contradicts it
 ]
