@@ -655,6 +655,7 @@ class RescaledHDBSCAN(ClusterMixin, BaseEstimator):
     >>> RescaledHDBSCAN(min_cluster_size=20).fit(points).n_clusters_
     2
     """
+    parameters = {'min_cluster_size': Parameter(5, 'fewer points are no cluster', low=2)}
 
     def __init__(self, min_cluster_size=5):
         self.min_cluster_size = min_cluster_size
@@ -664,11 +665,12 @@ class RescaledHDBSCAN(ClusterMixin, BaseEstimator):
         from fast_hdbscan import HDBSCAN  # here, because at the very first import numba compiles for half a minute
 
         X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
+        given = check_parameters(self, X.shape)
         placed = move_and_scale(X, *placement(X))
         if not fits_single(placed):
             raise ValueError('HDBSCAN computes with seven digits, and these cannot tell most of the points apart: '
                              'leave out those that are far away, or take DBSCAN')
-        hdbscan = HDBSCAN(min_cluster_size=self.min_cluster_size).fit(placed.astype(np.float32, order='C'))
+        hdbscan = HDBSCAN(min_cluster_size=given.min_cluster_size).fit(placed.astype(np.float32, order='C'))
         self.labels_, self.probabilities_ = hdbscan.labels_, hdbscan.probabilities_
         self.n_clusters_ = int(self.labels_.max()) + 1
         return self
