@@ -18,7 +18,7 @@ from scipy.sparse import csr_matrix, diags_array
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.metrics.cluster import contingency_matrix
 from sklearn.neighbors import NearestNeighbors
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_array, validate_data
 from threadpoolctl import threadpool_limits
 
 from .agglomerative import Ward
@@ -59,6 +59,7 @@ def graph_of_points(
     n_neighbors: int | str = 'auto' # of each point
 ) -> csr_matrix: # (n, n), from neighbor_graph
     "The graph of the nearest neighbours of points."
+    points = check_array(points, input_name='points')
     k = choose_n_neighbors(n_neighbors, len(points))
     offset, exponent = placement(points)
     room = 480 if points.dtype == np.float64 else 0 # for squares, so that none vanishes beside those of a far point

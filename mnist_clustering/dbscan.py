@@ -608,6 +608,10 @@ def plot_memberships(
     return ax
 
 # %% ../nbs/05_dbscan.ipynb #51168bef
+MIN_CLUSTER_SIZE = Parameter('auto', 'fewer points are no cluster (auto: 0.5 % of them)', low=2,
+                             limit='the number of points')
+
+
 def fits_single(
     points: np.ndarray # (n, d), about 1 in size
 ) -> bool: # True if all are the same
@@ -625,9 +629,9 @@ class RescaledHDBSCAN(ClusterMixin, BaseEstimator):
 
     Parameters
     ----------
-    min_cluster_size : int, default=5
-        Fewer points than this are no cluster. So many neighbours, without the point itself, also tell how dense
-        the points are.
+    min_cluster_size : int or 'auto', default='auto'
+        Fewer points than this are no cluster, from 2 to the number of points; 'auto' is 0.5 % of the points, and at
+        least 5. So many neighbours, without the point itself, also tell how dense the points are.
 
     Attributes
     ----------
@@ -655,9 +659,9 @@ class RescaledHDBSCAN(ClusterMixin, BaseEstimator):
     >>> RescaledHDBSCAN(min_cluster_size=20).fit(points).n_clusters_
     2
     """
-    parameters = {'min_cluster_size': Parameter(5, 'fewer points are no cluster', low=2)}
+    parameters = {'min_cluster_size': MIN_CLUSTER_SIZE}
 
-    def __init__(self, min_cluster_size=5):
+    def __init__(self, min_cluster_size='auto'):
         self.min_cluster_size = min_cluster_size
 
     def fit(self, X, y=None):
@@ -670,7 +674,8 @@ class RescaledHDBSCAN(ClusterMixin, BaseEstimator):
         if not fits_single(placed):
             raise ValueError('HDBSCAN computes with seven digits, and these cannot tell most of the points apart: '
                              'leave out those that are far away, or take DBSCAN')
-        hdbscan = HDBSCAN(min_cluster_size=given.min_cluster_size).fit(placed.astype(np.float32, order='C'))
+        size = max(5, len(X) // 200) if given.min_cluster_size == 'auto' else given.min_cluster_size
+        hdbscan = HDBSCAN(min_cluster_size=size).fit(placed.astype(np.float32, order='C'))
         self.labels_, self.probabilities_ = hdbscan.labels_, hdbscan.probabilities_
         self.n_clusters_ = int(self.labels_.max()) + 1
         return self
@@ -695,9 +700,6 @@ def draw_memberships(
     "Draw the size of each cluster and the mean probability of its points."
     return plot_memberships(clusterer.labels_, clusterer.probabilities_, ax=ax)
 
-
-MIN_CLUSTER_SIZE = Parameter('auto', 'fewer points are no cluster (auto: 0.5 % of them)', low=2,
-                             limit='the number of points')
 
 def make_hdbscan(
     n: int, # how many points there will be
