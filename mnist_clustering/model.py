@@ -10,6 +10,7 @@ __all__ = ['FORMAT', 'KEPT', 'LEAST_DIFFERENT', 'N_SAMPLED', 'STRANGE', 'TRUSTED
 import copy
 import json
 import os
+from codecs import BOM_UTF8
 from hashlib import blake2b
 from pathlib import Path
 from time import perf_counter
@@ -32,7 +33,7 @@ from mnist_clustering.communities import (
     second_choices,
     tree_of_clusters,
 )
-from .data import SIZE, as_labels, as_pixels, as_rows, as_table, counted
+from .data import SIZE, as_labels, as_pixels, as_rows, as_table, counted, shown
 from .evaluation import as_clusters, as_names, map_clusters
 from .features import FEATURES, Features, MnistFeatures
 from .images import check_ratio
@@ -525,20 +526,25 @@ def read_names(
 ) -> dict: # cluster -> label
     "Read the names that a person gave to the clusters; ValueError if there is no such file or a line is wrong."
     file = Path(file)
-    if not file.is_file():
-        raise ValueError(f'{file} is no file: write one with a line for each cluster, its number and its name')
+    if not os.path.isfile(file):
+        raise ValueError(f'{shown(file)} is no file: write one with a line for each cluster, its number and its name')
     known = {str(label): label for label in np.unique(labels).tolist()}
     names = {}
-    for number, line in enumerate(file.read_text(encoding='utf-8').splitlines(), 1):
-        if not line.strip():
+    for number, line in enumerate(file.read_bytes().removeprefix(BOM_UTF8).splitlines(), 1):
+        place = f'{shown(file)}, line {number:,}'
+        try:
+            words = line.decode('utf-8').split(None, 1)
+        except UnicodeDecodeError:
+            raise ValueError(f'{place}: this is no text in UTF-8: save the file as UTF-8') from None
+        if not words:
             continue
-        cluster, _, name = line.strip().partition(' ')
-        name = name.strip()
-        if not (cluster.isdecimal() and int(cluster) < n_clusters and name in known):
-            wanted = f'a cluster (0 to {n_clusters - 1}) and one of the names {", ".join(known)}'
-            example = f'0 {next(iter(known))}'
-            raise ValueError(f'{file}, line {number}: {wanted} are wanted, such as "{example}", not "{line.strip()}"')
+        cluster, name = words[0], words[1].strip() if len(words) > 1 else ''
+        is_number = cluster.isdecimal() and len(cluster) < 10
+        if not (is_number and int(cluster) < n_clusters and name in known):
+            wanted = f'a cluster (0 to {n_clusters - 1}) and one of the names {shown(", ".join(known))}'
+            example, given = f'0 {next(iter(known))}', shown(' '.join(words).strip(), 80)
+            raise ValueError(f'{place}: {wanted} are wanted, such as "{example}", not "{given}"')
         if int(cluster) in names:
-            raise ValueError(f'{file}, line {number}: cluster {cluster} has a name already')
+            raise ValueError(f'{place}: cluster {cluster} has a name already')
         names[int(cluster)] = known[name]
     return names

@@ -24,9 +24,9 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment
 
-from .data import as_labels, as_stack, counted
+from .data import as_labels, as_stack, counted, shown
 from .interactive_map import sprite_sheets
-from .store import fingerprint, whole_file
+from .store import fingerprint, read_json, whole_file
 
 # %% ../nbs/11_review.ipynb #85091a18
 PAGE = '''<!DOCTYPE html>
@@ -1758,19 +1758,17 @@ def read_corrections(
     file: Path | str # as the review page saved it
 ) -> Corrections: # of which nothing is applied yet
     "Read corrections.json; ValueError for any other file."
-    if not Path(file).is_file():
-        raise ValueError(f'{file} is no file: save it from the review page')
+    file = Path(file)
     try:
-        saved = json.loads(Path(file).read_text(encoding='utf-8-sig'))
-    except (OSError, ValueError, RecursionError) as error:
-        reason = error.strerror if isinstance(error, OSError) else 'this is no JSON'
-        raise ValueError(f'{file} cannot be read ({reason}): give a corrections.json from the review page') from error
+        saved = read_json(file)
+    except ValueError as error:
+        raise ValueError(f'{error}: give a corrections.json from the review page') from error
     number = saved.get('format') if isinstance(saved, dict) else None
     if type(number) is int and number > FORMAT:
-        raise ValueError(f'{file} has format {number}, and this version reads format {FORMAT}: '
+        raise ValueError(f'{shown(file)} has format {shown(number)}, and this version reads format {FORMAT}: '
                          'install a newer mnist_clustering')
     if type(number) is not int or number != FORMAT or not _are_corrections(saved):
-        raise ValueError(f'{file} holds no corrections: give a corrections.json from the review page')
+        raise ValueError(f'{shown(file)} holds no corrections: give a corrections.json from the review page')
     clusters = [told | {'name': _tidy(told['name'])} for told in saved['clusters']]
     return Corrections(clusters, saved['moved'], saved.get('apart', []))
 

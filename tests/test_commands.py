@@ -1,23 +1,29 @@
 "The console commands, end to end, as a person would run them."
 
 import json
+import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from time import monotonic, sleep
 
 import keras
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from conftest import BIN, axe_finds
+from PIL import Image
 
 import mnist_clustering
+from mnist_clustering import compare, images
 from mnist_clustering.cli import first_digits, mnist_cluster
 from mnist_clustering.compare import BUDGETS, board_features
 from mnist_clustering.kmeans import CLUSTERERS
+from mnist_clustering.model import ClusterModel
 
 LIMIT = 2100
 ALWAYS = {
@@ -291,7 +297,8 @@ def test_a_board_that_was_stopped(call, tmp_path):
 
 
 def test_a_board_without_seeds(call, tmp_path):
-    refused(call('mnist_compare', '--seeds', 0, '--out', tmp_path), '--seeds must be 1 or more')
+    refused(call('mnist_compare', '--seeds', 0, '--out', tmp_path), '--seeds must be from 1 to 1,000')
+    refused(call('mnist_compare', '--quick', '--seeds', 2, '--out', tmp_path), '--seeds is not for --quick')
 
 
 def test_a_board_beside_another_table(call, tmp_path):
@@ -448,20 +455,407 @@ def test_a_picture_of_somebody_else_is_not_overwritten(call, tmp_path):
     assert (tmp_path / 'compare.png').read_text() == 'mine'
 
 
-def test_a_run_can_be_stopped_by_the_keyboard(tmp_path):
-    command = [BIN / 'mnist_cluster', '--limit', '20000', '--features', 'pixels', '--out', tmp_path / 'run']
-    pipes = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, 'text': True}
+def listen():  # a job in the background may have been started deaf to the keyboard
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-    def listen(): # a job in the background may have been started deaf to the keyboard
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-    running = subprocess.Popen(list(map(str, command)), preexec_fn=listen, **pipes)
+PIPES = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, 'text': True, 'preexec_fn': listen}
+STOPPED = 'stopped; what was written is whole, and nothing is half done\n'
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_run_that_is_stopped_says_one_sentence_and_leaves_nothing(tmp_path, number):
+    command = [BIN / 'mnist_cluster', '--limit', '20000', '--features', 'pixels', '--out', 'output/run']
+    running = subprocess.Popen(list(map(str, command)), cwd=tmp_path, **PIPES)
     assert 'pixels, then kmeans' in running.stdout.readline()
-    running.send_signal(signal.SIGINT)
-    said = running.communicate()[1]
-    assert running.returncode == 130
-    assert said == 'mnist_cluster: stopped; what was written is whole, and nothing is half done\n'
+    assert (tmp_path / 'output/.part-run').exists()
+    running.send_signal(number)
+    running.send_signal(number)
+    start = monotonic()
+    assert running.communicate()[1] == f'mnist_cluster: {STOPPED}'
+    assert running.returncode == 128 + number and monotonic() - start < 2
     assert not list(tmp_path.iterdir())
+
+
+def test_a_command_can_be_stopped_before_it_has_imported_anything(tmp_path):
+    running = subprocess.Popen([BIN / 'mnist_scores', tmp_path], **PIPES)
+    while not psutil.Process(running.pid).children():
+        sleep(0.001)
+    running.send_signal(signal.SIGINT)
+    assert running.communicate()[1] == f'mnist_scores: {STOPPED}' and running.returncode == 130
+
+
+def test_a_stopped_run_keeps_the_one_before(small_run, tmp_path):
+    out = shutil.copytree(small_run, tmp_path / 'run')
+    before = content(tmp_path)
+    command = [BIN / 'mnist_cluster', '--limit', '20000', '--features', 'pixels', '--out', out]
+    running = subprocess.Popen(list(map(str, command)), **PIPES)
+    running.stdout.readline()
+    running.send_signal(signal.SIGTERM)
+    running.communicate()
+    assert content(tmp_path) == before
+
+
+MADE_TO_BE_STOPPED = """
+import ctypes, os, signal, subprocess, sys, time
+from pathlib import Path
+from mnist_clustering.cli import one_sentence
+
+@one_sentence
+def command(argv):
+    from mnist_clustering.store import run_folder
+    with run_folder('new/run') as part:
+        (part / 'labels.csv').write_text('half')
+        WORK
+
+def busy(seconds):
+    while time.monotonic() < seconds: pass
+
+def say():
+    print('ready', flush=True)
+
+command()
+"""
+WORK = {
+    'a long step in C': 'say(); ctypes.PyDLL(None).sleep(60)',  # which lets no other thread of Python in
+    'a process': 'worker = subprocess.Popen(["sleep", "60"]); say(); worker.wait()',
+    'workers of joblib': 'from joblib import Parallel, delayed; run = Parallel(2, return_as="generator", '
+    'pre_dispatch=2)(delayed(time.sleep)(60) for _ in range(2)); time.sleep(2); say(); list(run)',
+    'a deaf step': 'try:\n            say(); time.sleep(60)\n        except BaseException: time.sleep(60)',
+}
+
+
+def start(work, folder):
+    "Run a made-up command until it is in the middle of its work; the processes that it has started by then."
+    code = MADE_TO_BE_STOPPED.replace('WORK', work)
+    running = subprocess.Popen([sys.executable, '-c', code], cwd=folder, **PIPES)
+    assert running.stdout.readline() == 'ready\n'
+    return running, psutil.Process(running.pid).children(recursive=True)
+
+
+def gone(processes):
+    "Do all of these end within two seconds?"
+    return not psutil.wait_procs(processes, timeout=2)[1]
+
+
+@pytest.mark.parametrize('what', WORK)
+def test_whatever_a_command_does_it_can_be_stopped(tmp_path, what):
+    running, started = start(WORK[what], tmp_path)
+    running.send_signal(signal.SIGINT)
+    begun = monotonic()
+    assert running.communicate()[1] == f'command: {STOPPED}'
+    assert running.returncode == 130 and monotonic() - begun < 2
+    assert gone(started) and not list(tmp_path.iterdir())
+
+
+def test_nothing_goes_on_when_the_command_itself_is_killed(tmp_path):
+    running, started = start(WORK['a process'], tmp_path)
+    running.kill()
+    assert gone(started)
+
+
+def test_a_command_that_the_system_ends_says_so_and_cleans_up(tmp_path):
+    running, (child, *_) = start(WORK['a process'], tmp_path)
+    child.kill()
+    said = running.communicate()[1]
+    assert said.count('\n') == 1 and 'SIGKILL' in said and 'memory' in said and running.returncode == 137
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_command_can_be_paused(tmp_path):
+    running, started = start('say(); time.sleep(60)', tmp_path)
+    both = [psutil.Process(running.pid), *started]
+
+    def wait_until(stopped):
+        until = monotonic() + 5
+        while any((process.status() == psutil.STATUS_STOPPED) != stopped for process in both):
+            assert monotonic() < until
+            sleep(0.01)
+
+    running.send_signal(signal.SIGTSTP)
+    wait_until(True)
+    running.send_signal(signal.SIGCONT)
+    wait_until(False)
+    running.send_signal(signal.SIGTERM)
+    assert running.communicate()[1] == f'command: {STOPPED}' and running.returncode == 143
+
+
+def test_nohup(tmp_path):
+    def deaf():
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    code = MADE_TO_BE_STOPPED.replace('WORK', 'say(); time.sleep(1)')
+    running = subprocess.Popen([sys.executable, '-c', code], cwd=tmp_path, **PIPES | {'preexec_fn': deaf})
+    running.stdout.readline()
+    running.send_signal(signal.SIGHUP)
+    assert running.wait() == 0 and (tmp_path / 'new/run/labels.csv').exists()
+
+
+# Whatever is typed
+
+
+@pytest.fixture(scope='module')
+def small_run(tmp_path_factory):
+    out = tmp_path_factory.mktemp('small') / 'run'
+    mnist_cluster(['--limit', '100', '--features', 'pixels', '--out', str(out)])
+    return out
+
+
+def content(folder):
+    "Every path in a folder, with the bytes of the files."
+    return {path.relative_to(folder): path.is_file() and path.read_bytes() for path in folder.rglob('*')}
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch, small_run):
+    "A folder to be in, with something of every kind in it."
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(small_run, 'run')
+    for folder in ('scans', 'empty', 'mine'):
+        Path(folder).mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(12):
+        Image.fromarray(rng.integers(0, 256, (28, 28), np.uint8)).save(f'scans/{i}.png')
+    Path('mine/labels.csv').write_text('three years of work')
+    Path('file.txt').write_text('hello')
+    Path('loop').symlink_to('loop')
+    os.mkfifo('pipe')
+    return tmp_path
+
+
+def refused_and_nothing_left(call, place, *command):
+    "One short printable line, and everything is as before; the line."
+    before = content(place)
+    ended = call(*command)
+    assert ended.returncode != 0, command
+    said = ended.stderr.removesuffix('\n')
+    assert said.isprintable() and len(said) < 1100, said
+    assert content(place) == before
+    return said
+
+
+ODD = [
+    '', ' ', '-', '--', '-1', '0', 'nan', 'inf', '1e400', '99999999999999999999', '9' * 5000, '%', '%s', '%(prog)s',
+    '##limit', '{}', '\x1b[31mred', 'a\nb', 'a\0b', '\udcff', '\u202egnp', 'é', 'x' * 300, 'x' * 200_000, 'file.txt',
+    'file.txt/in', 'loop', 'pipe', 'empty', 'mine', '/dev/null', '/proc/nothing', '~nobody/x',
+]  # fmt: skip
+VALUES = ['seed', 'limit', 'n_clusters', 'clusterer', 'features', 'names', 'eps', 'network', 'labels', 'corrections',
+          'export', 'warp', 'xtra']  # fmt: skip
+
+
+@pytest.mark.parametrize('flag', VALUES)
+def test_odd_values_are_refused_in_one_line(call, place, flag):
+    "Where a value makes sense, something else does not: the folder is somebody else's."
+    for value in ODD:
+        for paths in ([], ['scans']):
+            refused_and_nothing_left(call, place, 'mnist_cluster', *paths, f'--{flag}={value}', '--out', 'mine')
+
+
+def test_odd_words_are_refused_in_one_line(call, place):
+    for word in ODD:
+        refused_and_nothing_left(call, place, 'mnist_scores', 'nowhere', f'--page={word}')
+        refused_and_nothing_left(call, place, 'mnist_features', '--limit', 3, f'--out={word}')
+        refused_and_nothing_left(call, place, 'mnist_compare', '--seeds', 0, f'--out={word}')
+        refused_and_nothing_left(call, place, 'mnist_clear_cache', f'--xtra={word}')
+        if word == '--': # alone, it only says that no more flags follow
+            continue
+        refused_and_nothing_left(call, place, 'mnist_scores', 'run', word)
+        refused_and_nothing_left(call, place, 'mnist_assign', word, 'scans', '--out', 'new/out')
+        if word != 'mine': # its labels.csv is read as a table of images
+            refused_and_nothing_left(call, place, 'mnist_cluster', word, '--out', 'new/out')
+
+
+@pytest.mark.parametrize('command', ['mnist_cluster', 'mnist_assign', 'mnist_features', 'mnist_compare'])
+def test_where_a_run_cannot_be_is_noticed_at_once(call, place, command):
+    words = {'mnist_cluster': ['scans'], 'mnist_assign': ['run', 'scans'], 'mnist_features': [], 'mnist_compare': []}
+    for out in ('', '--', 'loop', 'pipe', 'file.txt', 'file.txt/in', '/proc/nothing', 'x' * 300, 'a\0b'):
+        refused_and_nothing_left(call, place, command, *words[command], f'--out={out}')
+
+
+def test_a_page_that_cannot_be_is_refused(call, place):
+    for page in ('', 'empty', 'loop', 'pipe', 'file.txt', 'file.txt/in', '/proc/nothing/page.html', 'x' * 300):
+        refused_and_nothing_left(call, place, 'mnist_scores', 'run', f'--page={page}')
+
+
+DIGITS = ['--limit', '100', '--features', 'pixels']
+
+
+@pytest.mark.parametrize(
+    'written, words',
+    [
+        (b'0 one', 'line 1: a cluster (0 to 9) and one of'),
+        (b'0 1\n\n10 1', 'line 3: a cluster (0 to 9)'),
+        (b'0 1\r\n0 2', 'line 2: cluster 0 has a name already'),
+        (b'0 1\n1 \xe9', 'line 2: this is no text in UTF-8'),
+        ('0 1\n'.encode('utf-16'), 'line 1: this is no text in UTF-8'),
+        (b'0 \x1b[31mred', r'not "0 \x1b[31mred"'),
+        (b'0 ' + b'x' * 200_000, 'line 1'),
+        (b'9' * 5000 + b' 1', 'line 1'),
+        (b'0', 'line 1'),
+    ],
+)
+def test_names_are_read_before_any_work(call, place, monkeypatch, written, words):
+    monkeypatch.setattr(ClusterModel, 'fit', None)
+    (place / 'names.txt').write_bytes(written)
+    said = refused_and_nothing_left(call, place, 'mnist_cluster', *DIGITS, '--names', 'names.txt', '--out', 'new/out')
+    assert 'names.txt' in said and words in said
+    for other in ('nowhere.txt', 'empty', 'loop', 'pipe'):
+        said = refused_and_nothing_left(call, place, 'mnist_cluster', *DIGITS, '--names', other)
+        assert f'{other} is no file' in said
+
+
+def test_names_as_editors_of_other_systems_write_them(call, place):
+    (place / 'names.txt').write_bytes('\ufeff0 4\r\n\r\n2\t4\r\n'.encode())
+    assert call('mnist_cluster', *DIGITS, '--names', 'names.txt', '--out', 'out').returncode == 0
+    table = pd.read_csv('out/labels.csv')
+    assert table['name'].notna().equals(table['cluster'].isin([0, 2]))
+
+
+JSON = {
+    b'': 'line 1: this is no JSON', b'{"a":\n': 'line 2: this is no JSON', b'[' * 100_000: 'too deep',
+    b'{"n": NaN}': 'NaN is no number', b'9' * 5000: 'digits', '{}'.encode('utf-16'): 'UTF-8', b'\x1b[31m': 'no JSON',
+    bytes(range(256)): 'cannot be read', b'null': 'holds no', b'[]': 'holds no', b'{}': 'holds no',
+    b'1e999': 'holds no',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('written', JSON, ids=range(len(JSON)))
+def test_damaged_scores_and_corrections(call, place, written):
+    (place / 'damaged').mkdir()
+    for name, command in (
+        ('scores.json', ['mnist_scores', 'run', 'damaged', '--page', 'new/page.html']),
+        ('corrections.json', ['mnist_cluster', 'scans', '--out', 'new', '--corrections', 'damaged/corrections.json']),
+    ):
+        (place / 'damaged' / name).write_bytes(written)
+        said = refused_and_nothing_left(call, place, *command)
+        assert f'damaged/{name}' in said and JSON[written] in said
+
+
+def test_scores_without_a_part(call, place):
+    scores = json.loads(Path('run/scores.json').read_text())
+    for key in ('features', 'n', 'n_clusters', 'test', 'all', 'cnn_test_accuracy'):
+        for wrong in ({name: value for name, value in scores.items() if name != key}, scores | {key: [1]}):
+            Path('run/scores.json').write_text(json.dumps(wrong))
+            assert f"'{key}'" in refused_and_nothing_left(call, place, 'mnist_scores', 'run')
+
+
+@pytest.mark.parametrize(
+    'words, said',
+    [
+        ('scans --clusterer ward --eps 1', '--eps is for dbscan, not for ward'),
+        ('--features pixels --network quux', '--network is for cnn and label_free, not for kmeans on pixels'),
+        ('--clusterer dbscan --n_clusters 3', '--n_clusters is not for dbscan'),
+        ('scans --n_clusters 13', '--n_clusters must be auto or a number from 2 to 12'),
+        ('scans --names names.txt', '--names is for MNIST'),
+        ('scans --limit 20', '--limit is for MNIST'),
+        ('scans --dry_run', '--dry_run'),
+        ('--export link', '--export is for images of your own'),
+        ('--labels folders', '--labels is for images of your own'),
+        ('scans nowhere', 'nowhere does not exist'),
+        ('scans scans/1.png', 'hold the same images'),
+        ('loop', 'loop leads to itself'),
+        ('scans --features rows.txt', 'neither .npy nor .parquet'),
+    ],
+)
+def test_what_would_be_ignored_is_refused(call, place, words, said):
+    assert said in refused_and_nothing_left(call, place, 'mnist_cluster', *words.split())
+
+
+@pytest.mark.parametrize(
+    'rows, said',
+    [
+        (np.zeros(()), 'cannot be read as rows'),
+        (np.zeros((12, 0)), 'there are none in it'),
+        (np.zeros((12, 2, 2)), 'cannot be read as rows'),
+        (np.zeros((12, 2), complex), 'no real numbers'),
+        (np.full((12, 2), np.nan), 'row 0 (counted from 0)'),
+        (np.zeros((3, 2)), 'a row of features for each of 12 images, not 3'),
+        (b'no', 'cannot be read as rows'),
+        (b'', 'cannot be read as rows'),
+    ],
+)
+def test_rows_that_are_none(call, place, rows, said):
+    if isinstance(rows, bytes):
+        Path('rows.npy').write_bytes(rows)
+    else:
+        np.save('rows.npy', rows)
+    assert said in refused_and_nothing_left(call, place, 'mnist_cluster', 'scans', '--features', 'rows.npy')
+
+
+def test_features_for_later_images_are_compared_with_the_run_before_an_image_is_read(call, place, monkeypatch):
+    np.save('rows.npy', np.random.default_rng(0).normal(size=(12, 3)))
+    np.save('wider.npy', np.zeros((12, 4)))
+    ended = call('mnist_cluster', 'scans', '--features', 'rows.npy', '--n_clusters', 2, '--out', 'own')
+    assert ended.returncode == 0, ended.stderr
+    monkeypatch.setattr(images, 'load_images', None)
+    for model, features, said in (
+        ('own', [], 'fitted to features of your own'),
+        ('own', ['--features', 'wider.npy'], 'fitted to rows of 3 numbers, and --features has 4'),
+        ('own', ['--features', 'nowhere.npy'], 'nowhere.npy is no file'),
+        ('run', ['--features', 'rows.npy'], 'fitted to images: leave --features out'),
+    ):
+        assert said in refused_and_nothing_left(call, place, 'mnist_assign', model, 'scans', *features)
+
+
+def test_a_place_for_the_export_is_looked_at_before_any_work(call, place, monkeypatch):
+    monkeypatch.setattr(images, 'load_images', None)
+    Path('out-sorted').write_text('mine')
+    for command in (['mnist_cluster', 'scans'], ['mnist_assign', 'run', 'scans']):
+        said = refused_and_nothing_left(call, place, *command, '--out', 'out', '--export', 'link')
+        assert 'out-sorted is no folder' in said
+
+
+def test_both_tables_of_a_board_are_read_before_any_work(call, place, monkeypatch):
+    monkeypatch.setattr(compare, 'board_rows', None)
+    Path('board').mkdir()
+    words_for_numbers = b'n,features,clusterer,seed,accuracy_test,seconds,seconds_features\nx,,,,,,\n'
+    for name, written in (('label_budget.csv', bytes(range(256))), ('compare.png', b'mine'),
+                          ('compare.csv', words_for_numbers)):
+        Path('board', name).write_bytes(written)
+        said = refused_and_nothing_left(call, place, 'mnist_compare', '--quick', '--out', 'board')
+        assert f'{name} was not written by mnist_compare' in said
+        Path('board', name).unlink()
+
+
+# Whatever becomes of what is printed
+
+
+def shell(line, folder, **env):
+    return subprocess.run(
+        ['bash', '-c', f'set -o pipefail; PATH={BIN}:$PATH; {line}'], cwd=folder, capture_output=True, text=True,
+        env=os.environ | env
+    )
+
+
+@pytest.mark.parametrize('line, code, sentences', [
+    ('mnist_scores run >&-', 0, 0),
+    ('mnist_scores nowhere 2>&-', 1, 0),
+    ('mnist_scores nowhere >&- 2>&- <&-', 1, 0),
+    ('mnist_scores run > /dev/full', 1, 1),
+    ('mnist_scores nowhere 2> /dev/full', 1, 0),
+    ('mnist_scores run | true', 1, 0),
+])
+def test_nobody_listens(small_run, line, code, sentences):
+    ended = shell(line, small_run.parent)
+    assert (ended.returncode, ended.stderr.count('\n')) == (code, sentences), ended.stderr
+
+
+def test_a_run_is_not_lost_because_nobody_listens(tmp_path):
+    for i, where in enumerate(('| head -1', '> /dev/full', '>&- 2>&- <&-')):
+        ended = shell(f'mnist_cluster {" ".join(DIGITS)} --out run{i} {where}', tmp_path)
+        assert ended.returncode == 0 and not ended.stderr
+        assert names(tmp_path / f'run{i}') == WRITTEN
+
+
+def test_a_terminal_that_knows_only_ascii(small_run, tmp_path):
+    shutil.copytree(small_run, tmp_path / 'größe')
+    plain = {'PYTHONIOENCODING': 'ascii'}
+    posix = {'LANG': 'C', 'LC_ALL': 'POSIX', 'PYTHONUTF8': '0', 'PYTHONCOERCECLOCALE': '0'}
+    for env in (plain, posix):
+        ended = shell('mnist_scores größe --page seite-ä.html', tmp_path, **env)
+        assert ended.returncode == 0 and not ended.stderr, ended.stderr
+        refused(shell('mnist_scores ähnlich', tmp_path, **env), 'has no scores.json')
+    assert 'href="gr' in (tmp_path / 'seite-ä.html').read_text()
 
 
 def test_version_and_module(run):
