@@ -20,11 +20,12 @@ import signal
 import sys
 import warnings
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawTextHelpFormatter
+from collections import Counter
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import replace
 from functools import partial, wraps
 from pathlib import Path
-from threading import Thread
+from threading import Thread, active_count
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from . import __version__
@@ -51,10 +52,10 @@ def one_sentence(
                 print(_sentence(name, message), file=sys.stderr)
 
         _open_streams()
-        if argv is None:
-            watch(name)
-            argv = sys.argv[1:]
         try:
+            if argv is None:
+                watch(name)
+                argv = sys.argv[1:]
             with warnings.catch_warnings():
                 warnings.showwarning = say
                 try:
@@ -115,11 +116,12 @@ def watch(
     name: str # of the command
 ) -> None: # returns in the process that is to do the work
     "Go on in a new process; this one ends it within a second of Ctrl-C, SIGTERM or SIGHUP, cleans up, and ends as it."
-    if not hasattr(os, 'fork'):
+    if not hasattr(os, 'fork') or active_count() > 1: # threads do not come along; a notebook has some
         return
     heard = [number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
              if signal.getsignal(number) != signal.SIG_IGN] # nohup ignores SIGHUP
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, heard)
+    sys.stdout.flush() # or it would be printed by both
     told, tell = os.pipe()
     gone, alive = os.pipe()
     child = os.fork()
@@ -159,9 +161,10 @@ def _wait(name, child, told, heard, mask):
                 os.killpg(child, signal.SIGTERM)
 
     def pause(*_):
-        os.killpg(child, signal.SIGSTOP)
-        os.kill(os.getpid(), signal.SIGSTOP) # and here it goes on, some time later
-        os.killpg(child, signal.SIGCONT)
+        with suppress(ProcessLookupError):
+            os.killpg(child, signal.SIGSTOP)
+            os.kill(os.getpid(), signal.SIGSTOP) # and here it goes on, some time later
+            os.killpg(child, signal.SIGCONT)
 
     with suppress(OSError): # the child has done so itself, and may be over
         os.setpgid(child, child)
@@ -169,20 +172,17 @@ def _wait(name, child, told, heard, mask):
         signal.signal(number, stop)
     signal.signal(signal.SIGTSTP, pause)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    unfinished = {}
+    unfinished = Counter() # two threads may wait for the same
     with open(told, 'rb') as lines:
         for line in lines: # until the child has ended
             sign, what = line.split(b' ', 1)
-            if sign == b'+':
-                unfinished[what] = None
-            else:
-                unfinished.pop(what, None)
+            unfinished[what] += 1 if sign == b'+' else -1
     with suppress(ProcessLookupError): # whatever it has left running
         os.killpg(child, signal.SIGTERM)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if code >= 0:
         sys.exit(code)
-    _remove(unfinished)
+    _remove(+unfinished)
     why = STOPPED
     if not stopped_by:
         why = f'ended from outside ({signal.Signals(-code).name}): the memory may have been too small; {WHOLE}'

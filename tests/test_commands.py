@@ -562,6 +562,21 @@ def test_a_command_that_the_system_ends_says_so_and_cleans_up(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize('thread', ['', 'threading.Thread(target=threading.Event().wait, daemon=True).start()'])
+def test_a_notebook_is_not_doubled(thread):
+    "Where threads run, as in a notebook, a command goes on in the same process; nothing is printed twice in any case."
+    code = f"""
+import os, threading
+from mnist_clustering.cli import one_sentence
+{thread}
+print('once')
+before = os.getpid()
+one_sentence(lambda argv: print(before == os.getpid()))()
+"""
+    ended = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert ended.stdout == f'once\n{bool(thread)}\n' and not ended.stderr
+
+
 def test_a_command_can_be_paused(tmp_path):
     running, started = start('say(); time.sleep(60)', tmp_path)
     both = [psutil.Process(running.pid), *started]
