@@ -760,7 +760,7 @@ def test_scores_without_a_part(call, place):
         ('scans --clusterer ward --eps 1', '--eps is for dbscan, not for ward'),
         ('--features pixels --network quux', '--network is for cnn and label_free, not for kmeans on pixels'),
         ('--clusterer dbscan --n_clusters 3', '--n_clusters is not for dbscan'),
-        ('scans --n_clusters 13', '--n_clusters must be auto or a number from 2 to 12'),
+        ('scans --n_clusters 13', '--n_clusters must be auto or a whole number from 2 to 12'),
         ('scans --names names.txt', '--names is for MNIST'),
         ('scans --limit 20', '--limit is for MNIST'),
         ('scans --dry_run', '--dry_run'),
