@@ -56,13 +56,18 @@ def one_sentence(
             if argv is None:
                 watch(name)
                 argv = sys.argv[1:]
+                os.environ['MPLBACKEND'] = 'agg' # pictures go to files, whatever a notebook has told its children
             with warnings.catch_warnings():
                 warnings.showwarning = say
+                if any(option.startswith('error') for option in sys.warnoptions):
+                    warnings.simplefilter('default') # a warning is a sentence, and never ends the work
                 try:
                     return command(argv)
                 finally:
                     sys.stdout.flush()
-        except (ValueError, MemoryError, ImportError, RuntimeError) as error:
+        except MemoryError as error:
+            sys.exit(_sentence(name, _of_memory(error)))
+        except (ValueError, ImportError, RuntimeError) as error:
             sys.exit(_sentence(name, error))
         except KeyboardInterrupt:
             say(STOPPED)
@@ -80,6 +85,13 @@ def one_sentence(
                 advice = 'make room there or make it writable, then run this again'
             sys.exit(_sentence(name, f'{error}; nothing written before is lost: {advice}'))
     return wrapped
+
+def _of_memory(error):
+    "What to say where the memory is used up: Python says nothing then, and NumPy not what to do."
+    if type(error) is MemoryError and str(error): # refused before it began
+        return error
+    what = f' ({error})' if str(error) else ''
+    return f'the memory did not suffice{what}: take fewer images, or give it more memory'
 
 def _sentence(command, message):
     "What a command has to say, in one line."

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import BIN
 from sklearn.datasets import make_blobs
 
 from mnist_clustering import cnn, machine
@@ -259,3 +260,36 @@ def test_a_forked_process_refuses_what_would_hang_or_end_it(library, answers):
 @pytest.mark.skipif('fork' not in get_all_start_methods(), reason='no process can be forked here')
 def test_a_forked_process_goes_on_where_its_threads_can_be_started_again():
     assert said(python(f'LIBRARY = "numba"\n{FORK}', NUMBA_THREADING_LAYER='workqueue')) == '2 2\n2'
+
+
+def command(*words, **env):
+    "A command as the shell runs it."
+    return subprocess.run([BIN / words[0], *map(str, words[1:])], capture_output=True, text=True, timeout=300,
+                          env=os.environ | {'PYTHONPATH': str(ROOT)} | env)
+
+
+def test_a_command_draws_to_files_and_warnings_stay_sentences(tmp_path):
+    env = dict(MPLBACKEND='module://no_such.backend', PYTHONWARNINGS='error', NUMBA_NUM_THREADS='1')
+    done = command('mnist_cluster', '--features', 'pixels', '--clusterer', 'dbscan', '--limit', 140,
+                   '--out', tmp_path / 'run', **env)
+    assert done.returncode == 0, done.stderr
+    assert [line.partition(':')[0] for line in done.stderr.splitlines()] == ['mnist_cluster'] * done.stderr.count('\n')
+    assert (tmp_path / 'run' / 'cluster_map.png').exists()
+
+
+@pytest.mark.parametrize('work, sentence', [
+    ('raise MemoryError', 'the memory did not suffice: take fewer images'),
+    ('numpy.zeros(10**17)', 'the memory did not suffice (Unable to allocate '),
+    ('check_memory(1e17, "A map")', 'A map needs about 100,000,000.0 GB of memory, and ')])
+def test_too_little_memory_is_one_sentence(work, sentence):
+    code = f'''
+import numpy
+from mnist_clustering.cli import one_sentence
+from mnist_clustering.machine import check_memory
+@one_sentence
+def mnist_cluster(argv=None):
+    {work}
+mnist_cluster([])'''
+    done = python(code)
+    assert (done.returncode, done.stdout) == (1, '')
+    assert done.stderr.startswith(f'mnist_cluster: {sentence}') and done.stderr.count('\n') == 1
