@@ -26,7 +26,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from .draw import NOISE, PALETTE, label_colors, plot_curves
 from .kmeans import CLUSTERERS, Clusterer
-from .machine import check_memory, in_turn, refuse_forked
+from .machine import check_memory, in_turn
 from .parameters import Parameter, check_parameters
 from .prepare import largest_exponent, move_and_scale, placement, times_power_of_two
 
@@ -675,7 +675,9 @@ class RescaledHDBSCAN(ClusterMixin, BaseEstimator):
             raise ValueError('HDBSCAN computes with seven digits, and these cannot tell most of the points apart: '
                              'leave out those that are far away, or take DBSCAN')
         size = max(5, len(X) // 200) if given.min_cluster_size == 'auto' else given.min_cluster_size
-        hdbscan = HDBSCAN(min_cluster_size=size).fit(placed.astype(np.float32, order='C'))
+        check_memory(len(X) * (8 * size + 200), f'HDBSCAN of {len(X):,} points', 'give a smaller min_cluster_size')
+        with in_turn():
+            hdbscan = HDBSCAN(min_cluster_size=size).fit(placed.astype(np.float32, order='C'))
         self.labels_, self.probabilities_ = hdbscan.labels_, hdbscan.probabilities_
         self.n_clusters_ = int(self.labels_.max()) + 1
         return self
@@ -711,8 +713,6 @@ def make_hdbscan(
     min_cluster_size = MIN_CLUSTER_SIZE.check('min_cluster_size', min_cluster_size, (n, 1))
     if min_cluster_size == 'auto':
         min_cluster_size = max(5, n // 200)
-    refuse_forked('numba')
-    check_memory(n * (8 * min_cluster_size + 200), f'HDBSCAN of {n:,} points', 'give a smaller min_cluster_size')
     return RescaledHDBSCAN(min_cluster_size)
 
 # %% ../nbs/05_dbscan.ipynb #4585a1e1

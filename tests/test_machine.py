@@ -47,7 +47,7 @@ STEPS = {
     'KMeans': lambda: AutoKMeans(3).fit(BLOBS),
     'mixture': lambda: AutoGaussianMixture(3).fit(BLOBS),
     'DBSCAN': lambda: AutoDBSCAN().fit(BLOBS),
-    'HDBSCAN': lambda: make_hdbscan(300),
+    'HDBSCAN': lambda: make_hdbscan(300).fit(BLOBS),
     'Ward': lambda: Ward(3).fit(BLOBS),
     'communities': lambda: AutoLouvain().fit(BLOBS),
     'neighbours': lambda: DistortionNeighbors(fresh=True).fit(IMAGES),
