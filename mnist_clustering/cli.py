@@ -681,10 +681,10 @@ def mnist_assign(
     from mnist_clustering.store import cached, run_folder
     if options.dry_run and not options.export:
         raise ValueError('--dry_run tells what --export would do: give --export link or --export copy as well')
-    check_paths(options.paths, options.out)
-    to_export = sorted_folder(options.out) if options.export else None
     inside = options.model / 'model'
     model = ClusterModel.load(inside if os.path.isdir(inside) else options.model)
+    check_paths(options.paths, options.out)
+    to_export = sorted_folder(options.out) if options.export else None
     table = read_rows(options.features) if options.features else None
     check_rows(model, table)
     with nullcontext() if options.dry_run else run_folder(options.out, ASSIGNED_FILES) as part:
