@@ -124,7 +124,8 @@ def in_a_process(name: str, n: int, seed: int) -> dict:
             fault = dict(strategy=name, kind=kind, about=ended.stderr[-3000:], times=1,
                          example=note.read_text(errors='replace') if note.exists() else '')
             found = dict(cases=1, faults=[fault], **{kind: 1})
-    print(f'{name}: ' + ', '.join(f'{found[key]:,} {key}' for key in ('cases', *RIGHT, *FAULTS) if found.get(key)), flush=True)
+    print(f'{name}: ' + ', '.join(f'{found[key]:,} {key}' for key in ('cases', *RIGHT, *FAULTS) if found.get(key)),
+          flush=True)
     for fault in found['faults']:
         print(f"  {fault['kind']}, {fault['times']} times: {fault['about']}\n    {fault['example']}", flush=True)
     return found
@@ -144,7 +145,8 @@ def main():
         try:
             found = ask_kind(name, int(n), options.seed, Path(note))
         except Exception: # a judge that fails is a fault of this file, and is shown as one
-            found = dict(cases=1, crash=1, faults=[dict(strategy=name, kind='crash', about=traceback.format_exc()[-3000:],
+            found = dict(cases=1, crash=1, faults=[dict(strategy=name, kind='crash',
+                                                        about=traceback.format_exc()[-3000:],
                                                         example=Path(note).read_text(), times=1)])
         Path(result).write_text(json.dumps(found))
         return 0
