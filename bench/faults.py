@@ -28,6 +28,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 from PIL import Image
 
 from mnist_clustering import cli, compare, own_run, report, review  # noqa: F401, each is forked with the parent
@@ -50,7 +51,7 @@ class Child:
         self.output = tempfile.TemporaryFile()
         sys.stdout.flush()
         gc.collect()
-        self.started = time.monotonic()
+        self.started, self.left = time.monotonic(), []
         self.pid = os.fork()
         if self.pid == 0:
             self._run(words, cache, prepare)
@@ -67,7 +68,8 @@ class Child:
             if prepare:
                 prepare()
             with networks_untaught(cache), small_boards():
-                getattr(cli, words[0])([str(word) for word in words[1:]])
+                sys.argv = [str(word) for word in words]
+                getattr(cli, words[0])() # as in the shell, where one process watches and another works
             code = 0
         except SystemExit as left:
             code = left.code or 0
@@ -92,17 +94,40 @@ class Child:
                 return None
             time.sleep(.002)
 
-    def stop(self, number, after):
-        "Send a signal so many seconds after the start, unless it has ended; its exit status."
+    def stop(self, number, after, whom='all'):
+        "Send a signal so many seconds after the start, unless it has ended; its exit status, and how late it was."
         status = self.ends(max(after - (time.monotonic() - self.started), 0))
         if status is not None:
             return status
-        os.kill(self.pid, number)
+        others = self.others()
+        if whom == 'worker' and others:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                others[0].send_signal(number)
+        else:
+            os.kill(self.pid, number)
         status = self.ends(10)
         if status is None:
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
+        self.left = psutil.wait_procs(others, timeout=SLOW)[1]
+        for process in self.left:
+            process.kill()
         return status
+
+    def others(self):
+        "The processes that it has started."
+        try:
+            return psutil.Process(self.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []
+
+    def kill(self):
+        "End it, and all that it has started."
+        others = self.others()
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        for process in psutil.wait_procs(others, timeout=SLOW)[1]:
+            process.kill()
 
     def said(self) -> str:
         "All that it has written."
@@ -115,8 +140,7 @@ def run(words, cache, prepare=None) -> tuple[int | None, str]:
     child = Child(words, cache, prepare)
     status = child.ends()
     if status is None:
-        os.kill(child.pid, signal.SIGKILL)
-        os.waitpid(child.pid, 0)
+        child.kill()
     return status, child.said()
 
 
@@ -182,6 +206,7 @@ class Scene:
     "Scans, an earlier run of each command, and a cache that has what they need."
     def __init__(self, root: Path, wanted: list | None = None):
         self.root, self.cache = root, root / 'cache'
+        self.cache.mkdir()
         train, _ = load_mnist()
         for name, images in (('scans', range(12)), ('later', range(12, 20))):
             (root / name).mkdir(parents=True)
@@ -302,15 +327,19 @@ def case(scene, command, counts, disturb):
 # The kinds of disturbance
 
 def kill(scene, rng, share):
-    "kill -9 at a random moment."
+    "kill -9 at a random moment: of the process that was started, or of the one that does the work."
     for command in scene.commands.values():
         counts = Counted()
-        for _ in range(round(100 * share)):
-            after = rng.uniform(0, command.seconds)
+        for turn in range(round(100 * share)):
+            after, whom = rng.uniform(0, command.seconds), ('all', 'worker')[turn % 2]
 
-            def disturb(folder, cache, after=after, command=command):
-                status = Child(command.at(command.words, folder), cache).stop(signal.SIGKILL, after)
-                return f'killed after {after:.3f} s of {command.seconds:.3f} ({status})'
+            def disturb(folder, cache, after=after, whom=whom, command=command, counts=counts):
+                child = Child(command.at(command.words, folder), cache)
+                status = child.stop(signal.SIGKILL, after, whom)
+                told = f'{whom} killed after {after:.3f} s of {command.seconds:.3f} ({status})'
+                if child.left:
+                    counts.bad('left running', told)
+                return told
             case(scene, command, counts, disturb)
         yield command.name, counts
 
@@ -337,19 +366,25 @@ def stop(scene, rng, share):
                     left = parts(folder, cache)
                     if left:
                         counts.bad('parts left', f'{told}: {left[:3]}')
+                    if child.left:
+                        counts.bad('left running', told)
                     return told
                 case(scene, command, counts, disturb)
             yield f'{command.name}, {number.name}', counts
 
 
+class NoDisk(Exception):
+    "Only the administrator can mount one."
+
+
 @contextlib.contextmanager
 def small_disk(folder: Path, megabytes: int):
-    "A disk of so many megabytes in a folder; OSError where none can be mounted."
+    "A disk of so many megabytes in a folder; NoDisk where none can be mounted."
     folder.mkdir(exist_ok=True)
     made = subprocess.run(['mount', '-t', 'tmpfs', '-o', f'size={megabytes}m', 'tmpfs', folder], capture_output=True,
                           text=True)
     if made.returncode:
-        raise OSError(f'no small disk can be mounted here: {made.stderr.strip()}')
+        raise NoDisk(f'no small disk can be mounted here: {made.stderr.strip()}')
     try:
         yield folder
     finally:
@@ -414,8 +449,7 @@ def together(scene, rng, share):
                         counts.bad('neither done nor refused', f'{told}: none of them was done')
                     for child, status in zip(children, ended):
                         if status is None:
-                            os.kill(child.pid, signal.SIGKILL)
-                            os.waitpid(child.pid, 0)
+                            child.kill()
                     return told
                 case(scene, command, counts, disturb)
             yield f'{command.name}, {n} at once', counts
@@ -444,8 +478,7 @@ def no_locks(scene, rng, share):
                     told = f'{errno.errorcode[number]}, {n} at once: {ended}'
                     for child, status in zip(children, ended):
                         if status is None:
-                            os.kill(child.pid, signal.SIGKILL)
-                            os.waitpid(child.pid, 0)
+                            child.kill()
                             counts.bad('hangs', told)
                         elif status not in (0, 1) or 'Traceback' in child.said():
                             counts.bad('traceback', f'{told}: {child.said()[-600:]}')
@@ -619,7 +652,7 @@ def main():
                     for about in counts.wrong:
                         print(f'  {about}', flush=True)
                     wrong += counts.wrong
-            except OSError as error:
+            except NoDisk as error:
                 written[kind]['not done'] = str(error)
                 print(f'{kind}: {error}', flush=True)
     total = Counter()

@@ -1433,7 +1433,9 @@ def judge_features(case, folder):
     return 'equal'
 
 
-images_of_28 = st.builds(replace, stacks, size=st.tuples(st.integers(1, 12), st.just(28), st.just(28)),
+images_of_28 = st.builds(replace, st.one_of(stacks, right_stacks, right_stacks),
+                         shape=st.sampled_from(['nhw', 'nhw', 'nhw1', 'flat', 'nhw3', 'n']),
+                         size=st.tuples(st.integers(1, 12), st.just(28), st.just(28)),
                          scale=st.sampled_from([1, 1, 1 / 255, 2]))
 FUZZ['features'] = Fuzz(st.builds(Rows, st.sampled_from(['PixelFeatures', 'DeskewedFeatures', 'ClusterModel']),
                                   images_of_28,
