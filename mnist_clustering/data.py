@@ -29,7 +29,11 @@ def as_labels(
     name: str = 'labels' # what to call them in an error
 ) -> np.ndarray: # (n,)
     "One value for each image, as an array; ValueError if it is not one column, or not of the right length."
-    column = np.asarray(labels)
+    try:
+        column = np.asarray(labels)
+    except ValueError: # tuples among the values, which NumPy would lay out as a table
+        column = np.empty(len(labels), object)
+        column[:] = labels
     became_text = column.dtype.kind in 'US' and isinstance(labels, list | tuple)
     if became_text and not all(isinstance(label, str | bytes) for label in labels):
         column = np.asarray(labels, dtype=object) # numbers and None between words stay what they are
