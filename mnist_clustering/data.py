@@ -8,6 +8,7 @@ __all__ = ['SIZE', 'SHA256', 'as_labels', 'counted', 'shown', 'as_stack', 'as_pi
 
 # %% ../nbs/00_data.ipynb #9d04da14
 from base64 import b64encode
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -32,6 +33,8 @@ def as_labels(
     try:
         column = np.asarray(labels)
     except ValueError: # tuples among the values, which NumPy would lay out as a table
+        if not all(isinstance(label, Hashable) for label in labels):
+            raise ValueError(f'{name} must be one value for each image, and some of them are lists') from None
         column = np.empty(len(labels), object)
         column[:] = labels
     became_text = column.dtype.kind in 'US' and isinstance(labels, list | tuple)
