@@ -619,8 +619,8 @@ def judge_archive(case, folder):
                     info.type, info.linkname = kind, 'a.png'
                     archive.addfile(info)
     file.write_bytes(damaged(file.read_bytes(), case.damage))
-    whole = [data for name, data in entries_of(file, case.kind) if not leads_out(name) and not name.endswith('/')
-             and is_image_name(name.replace('\\', '/')) and data]
+    whole = [data for name, data in entries_of(file, case.kind)
+             if data and not leads_out(name) and is_image_name(name.replace('\\', '/'))]
     return judge_pictures(file, whole, bool(case.damage))
 
 
@@ -631,7 +631,7 @@ def entries_of(file, kind):
             with zipfile.ZipFile(file) as archive:
                 for info in archive.infolist():
                     with contextlib.suppress(Exception):
-                        if not stat.S_ISLNK(info.external_attr >> 16):
+                        if not stat.S_ISLNK(info.external_attr >> 16) and not info.is_dir():
                             yield info.filename, archive.read(info)
         else:
             with tarfile.open(file, 'r|*') as archive:
