@@ -5,6 +5,7 @@ which the docstring of each judge names, or if it is a refusal: one sentence tha
 """
 import atexit
 import contextlib
+import copy
 import functools
 import gzip
 import inspect
@@ -1531,6 +1532,7 @@ def change_json(text: str, changes: list) -> str:
     "Replace or leave out the parts of a JSON text that these numbers choose."
     value = json.loads(text)
     for place, what, new in changes:
+        new = copy.deepcopy(new) # or it would be put into itself
         holders = [(None, None)]
         waiting = [value]
         while waiting:
