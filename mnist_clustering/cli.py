@@ -396,7 +396,7 @@ def read_rows(
     import pandas as pd
     file = Path(file)
 
-    from mnist_clustering.data import shown
+    from mnist_clustering.data import reason_of, shown
     name = shown(file)
     if not os.path.isfile(file):
         raise ValueError(f'{name} is no file: give a file .npy or .parquet with a row for each image')
@@ -414,7 +414,7 @@ def read_rows(
             raise ValueError('there are none in it')
         rows = table.to_numpy(float)
     except Exception as error: # missing, damaged, of objects or of text
-        raise ValueError(f'{name} cannot be read as rows of numbers ({error})') from error
+        raise ValueError(f'{name} cannot be read as rows of numbers ({reason_of(error)})') from error
     wrong = ~np.isfinite(rows).all(axis=1)
     if wrong.any():
         raise ValueError(f'{name} must hold finite numbers, and row {wrong.argmax():,} (counted from 0) has a NaN or '

@@ -46,7 +46,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from scipy import ndimage
 from tqdm.auto import tqdm
 
-from .data import SIZE, Images, as_labels, counted
+from .data import SIZE, Images, as_labels, counted, reason_of
 from .machine import check_memory
 from .parameters import Parameter, check_values
 
@@ -538,7 +538,7 @@ def _of_archive(error):
     if isinstance(error, _Bomb):
         return ValueError(str(error))
     is_system = getattr(error, 'errno', None) is not None
-    return error if is_system else ValueError(f'the archive is cut short or damaged ({error})')
+    return error if is_system else ValueError(f'the archive is cut short or damaged ({reason_of(error)})')
 
 def _entry(name, is_link, read):
     "An entry of an archive as an item; None for what is hidden."
@@ -685,9 +685,9 @@ def read_idx(
                 if len(data) > size:
                     break
     except _Bomb as error:
-        raise ValueError(f'{file} cannot be read ({error})') from error
+        raise ValueError(f'{file} cannot be read ({reason_of(error)})') from error
     except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
-        raise ValueError(f'{file} is cut short or damaged ({error})') from error
+        raise ValueError(f'{file} is cut short or damaged ({reason_of(error)})') from error
     if len(data) != size:
         found = 'more' if len(data) > size else f'{len(data):,}'
         raise ValueError(f'{file} is cut short or damaged: {found} bytes of {size:,} are there')
@@ -720,7 +720,7 @@ def items_of_npz(
     except Exception as error: # a damaged archive raises nearly anything
         if type(error) is MemoryError: # of check_memory
             raise
-        raise ValueError(f'{file} cannot be read as arrays of numbers ({error})') from error
+        raise ValueError(f'{file} cannot be read as arrays of numbers ({reason_of(error)})') from error
     images = {name: array for name, array in arrays.items() if array.ndim >= 2 and array.shape[1:] != (1,)}
     if len(images) > 1 and 'images' in images:
         images = {'images': images['images']}
@@ -850,7 +850,7 @@ def _items_of_lines(file):
 
 def _no_table(file, error):
     "An error of what is in a table, in one sentence that names the file."
-    reason = ' '.join(str(error).split()) or type(error).__name__
+    reason = reason_of(error)
     if isinstance(error, UnicodeError):
         reason = 'it is no text in UTF-8: save it as UTF-8'
     kind = MemoryError if isinstance(error, MemoryError) else ValueError

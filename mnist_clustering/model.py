@@ -33,7 +33,7 @@ from mnist_clustering.communities import (
     second_choices,
     tree_of_clusters,
 )
-from .data import SIZE, as_labels, as_pixels, as_rows, as_table, counted, shown
+from .data import SIZE, as_labels, as_pixels, as_rows, as_table, counted, reason_of, shown
 from .evaluation import as_clusters, as_names, map_clusters
 from .features import FEATURES, Features, MnistFeatures
 from .images import check_ratio
@@ -425,7 +425,7 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
             _refuse_bomb(folder / 'model.skops')
             model = skops.io.load(folder / 'model.skops', trusted=TRUSTED)
         except Exception as error: # a damaged archive raises nearly anything
-            raise ValueError(f'{folder} cannot be read ({error}): save the model again') from error
+            raise ValueError(f'{folder} cannot be read ({reason_of(error)}): save the model again') from error
         if type(model).__name__ != cls.__name__:
             raise ValueError(f'{folder} holds a {type(model).__name__}, no {cls.__name__}: give another folder')
         if any(not hasattr(model, name) for name in KEPT):

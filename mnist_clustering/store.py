@@ -37,7 +37,7 @@ from filelock import FileLock
 from platformdirs import user_cache_path
 from tqdm.auto import tqdm
 
-from .data import shown
+from .data import reason_of, shown
 
 # %% ../nbs/00c_store.ipynb #d480a3c2
 WATCHERS = [] # functions of '+' or '-' (begun or over), 'work' or 'folder', and a path
@@ -574,7 +574,7 @@ def cached(
             if arrays is not None:
                 return arrays
         except ValueError as error:
-            warnings.warn(f'{path} cannot be read ({error}); making it anew')
+            warnings.warn(f'{path} cannot be read ({reason_of(error)}); making it anew')
         arrays = {key: np.asarray(value) for key, value in make().items()}
         for key, array in arrays.items():
             if array.dtype.kind not in 'biufcSUMm':
