@@ -212,7 +212,7 @@ class Scene:
             (root / name).mkdir(parents=True)
             for i in images:
                 Image.fromarray(train.images[i]).save(root / name / f'{i}.png')
-        scans, own, mnist = root / 'scans', root / 'own', root / 'mnist'
+        scans, own = root / 'scans', root / 'own'
         pixels = ['--features', 'pixels', '--out', '@out']
         self.commands = {command.name: command for command in [
             Command('mnist_cluster, own images', ['mnist_cluster', scans, *pixels, '--n_clusters', '3'],
@@ -221,18 +221,20 @@ class Scene:
                     ['mnist_cluster', '--limit', '21', *pixels], ['labels.csv']),
             Command('mnist_assign', ['mnist_assign', own, root / 'later', '--out', '@out'],
                     ['mnist_assign', own, scans, '--out', '@out'], ['labels.csv']),
-            Command('mnist_scores --page', ['mnist_scores', mnist, mnist, '--page', '@out/index.html'],
+            Command('mnist_scores --page', ['mnist_scores', root / 'mnist1', '--page', '@out/index.html'],
                     ['mnist_scores', root / 'mnist2', '--page', '@out/index.html'], ['index.html']),
             Command('mnist_features', ['mnist_features', '--limit', '28', '--out', '@out'],
                     ['mnist_features', '--limit', '21', '--out', '@out'], ['features.npy']),
             Command('mnist_compare', ['mnist_compare', '--seeds', '2', '--out', '@out'],
                     ['mnist_compare', '--seeds', '1', '--out', '@out'], ['compare.csv', 'label_budget.csv'])]}
-        for words in ([*self.commands['mnist_cluster, own images'].words[:-1], '3'],
-                      ['mnist_cluster', '--limit', '28', *pixels],
-                      ['mnist_cluster', '--limit', '21', *pixels]):
-            place = own if words[1] == scans else root / f"mnist{'2' if '21' in words else ''}"
+        wanted = [*self.commands] if wanted is None else wanted
+        runs = {own: ['mnist_cluster', scans, *pixels, '--n_clusters', '3']} if 'mnist_assign' in wanted else {}
+        if 'mnist_scores --page' in wanted:
+            runs |= {root / f'mnist{i}': ['mnist_cluster', '--limit', str(limit), *pixels] for i,
+                     limit in ((1, 28), (2, 21))}
+        for place, words in runs.items():
             must(*run([str(word).replace('@out', str(place)) for word in words], self.cache))
-        self.commands = {name: command for name, command in self.commands.items() if wanted is None or name in wanted}
+        self.commands = {name: command for name, command in self.commands.items() if name in wanted}
         for command in self.commands.values():
             self.prepare(command)
 
