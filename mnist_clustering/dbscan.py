@@ -6,8 +6,8 @@
 __all__ = ['BLOCK', 'MIN_CLUSTER_SIZE', 'linkage_tree', 'spatial_order', 'in_blocks', 'measure_boxes', 'measure_block',
            'kth_smallest', 'kth_distances', 'core_neighbors', 'nearest_outside', 'spanning_edges', 'fitting_exponent',
            'least_eps', 'mutual_reachability_tree', 'count_clusters', 'find_plateaus', 'plot_eps', 'best_eps',
-           'choose_sizes', 'nearest_in_blocks', 'nearest_points', 'AutoDBSCAN', 'plot_memberships', 'fits_single',
-           'RescaledHDBSCAN', 'draw_eps', 'draw_memberships', 'make_hdbscan']
+           'choose_sizes', 'nearest_in_blocks', 'nearest_points', 'AutoDBSCAN', 'plot_memberships', 'usual_size',
+           'fits_single', 'RescaledHDBSCAN', 'draw_eps', 'draw_memberships', 'make_hdbscan']
 
 # %% ../nbs/05_dbscan.ipynb #7461edbc
 import warnings
@@ -612,6 +612,13 @@ MIN_CLUSTER_SIZE = Parameter('auto', 'fewer points are no cluster (auto: 0.5 % o
                              limit='the number of points')
 
 
+def usual_size(
+    n: int # points
+) -> int: # 0.5 % of them, and at least 5 where there are so many
+    "What 'auto' means for the smallest size of a cluster."
+    return max(2, min(5, n), n // 200)
+
+
 def fits_single(
     points: np.ndarray # (n, d), about 1 in size
 ) -> bool: # True if all are the same
@@ -674,7 +681,7 @@ class RescaledHDBSCAN(ClusterMixin, BaseEstimator):
         if not fits_single(placed):
             raise ValueError('HDBSCAN computes with seven digits, and these cannot tell most of the points apart: '
                              'leave out those that are far away, or take DBSCAN')
-        size = max(5, len(X) // 200) if given.min_cluster_size == 'auto' else given.min_cluster_size
+        size = usual_size(len(X)) if given.min_cluster_size == 'auto' else given.min_cluster_size
         check_memory(len(X) * (8 * size + 200), f'HDBSCAN of {len(X):,} points', 'give a smaller min_cluster_size')
         with in_turn():
             hdbscan = HDBSCAN(min_cluster_size=size).fit(placed.astype(np.float32, order='C'))
@@ -712,7 +719,7 @@ def make_hdbscan(
     "HDBSCAN as fast_hdbscan has it, which also sets its min_samples to min_cluster_size."
     min_cluster_size = MIN_CLUSTER_SIZE.check('min_cluster_size', min_cluster_size, (n, 1))
     if min_cluster_size == 'auto':
-        min_cluster_size = max(5, n // 200)
+        min_cluster_size = usual_size(n)
     return RescaledHDBSCAN(min_cluster_size)
 
 # %% ../nbs/05_dbscan.ipynb #4585a1e1
