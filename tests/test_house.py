@@ -81,6 +81,10 @@ def without_magics(text):
     return '\n'.join(line for line in text.splitlines() if not line.lstrip().startswith(('%', '!')))
 
 
+def is_set(node):
+    return isinstance(node.ctx, ast.Store)
+
+
 def imports(tree):
     "Modules of this package that a module imports, anywhere in it, absolutely or relatively."
     found = set()
@@ -203,6 +207,21 @@ def test_import_cells_hold_only_imports(name):
     for text in filter(is_export, code(ROOMS[name])):
         kinds = {isinstance(node, ast.Import | ast.ImportFrom) for node in ast.parse(text).body}
         assert len(kinds) == 1, f'imports beside code in {text[:60]!r}'
+
+
+@pytest.mark.parametrize('name', ROOMS)
+def test_a_page_gives_no_other_meaning_to_a_name_of_its_module(name):
+    "Exported code reads it from the page when the page is run."
+    used, given = set(), set()
+    for text in map(without_magics, code(ROOMS[name])):
+        for node in ast.parse(text).body:
+            if isinstance(node, ast.ImportFrom) and is_export(text):
+                used |= {alias.asname or alias.name for alias in node.names}
+            elif not is_export(text) and isinstance(node, ast.FunctionDef | ast.ClassDef):
+                given.add(node.name)
+            elif not is_export(text):
+                given |= {part.id for part in ast.walk(node) if isinstance(part, ast.Name) and is_set(part)}
+    assert not used & given
 
 
 def test_nothing_is_promised_that_is_not_there():
