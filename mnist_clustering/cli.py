@@ -82,8 +82,8 @@ def one_sentence(
                 _drop_output()
             advice = 'look at this path, or give another'
             if error.errno in MENDED_THERE or error.errno is None:
-                advice = 'make room there or make it writable, then run this again'
-            sys.exit(_sentence(name, f'{error}; nothing written before is lost: {advice}'))
+                advice = 'free space on this disk or make the folder writable, or give another folder'
+            sys.exit(_sentence(name, f'{error}; earlier results are kept: {advice}'))
     return wrapped
 
 def _of_memory(error):
@@ -121,7 +121,7 @@ def say_now(
         _drop_output()
 
 # %% ../nbs/15_cli.ipynb #8efc460f
-WHOLE = 'what was written is whole, and nothing is half done'
+WHOLE = 'earlier results are kept, and no half-written file is left'
 STOPPED = f'stopped; {WHOLE}'
 
 def watch(
@@ -299,7 +299,8 @@ def cluster_parser() -> Parser: # of mnist_cluster
         parser.add_argument(f'--{name}', help=text.replace('%', '%%'))
     parser.add_argument('--out', type=own_path,
                         help='folder of this run; an earlier run there is replaced\n'
-                             '(default: output/FEATURES-CLUSTERER, and output/ and the first name for your own)')
+                             '(default: output/FEATURES-CLUSTERER for MNIST,\n'
+                             'output/ and the name of the first path for your own)')
     parser.add_argument('--seed', type=int, default=0, help='of everything that is random (default: 0)')
     parser.add_argument('--limit', type=int,
                         help='for MNIST: only so many digits, a seventh of them from the test part (default: 70000)')
@@ -586,7 +587,7 @@ def cluster_own(
         n_clusters, features_params, clusterer_params = chosen_parameters(options, len(images))
         rows = None if table is None else rows_of(table, images.names)
         features = shown(file or options.features)
-        say_now(f'{images.describe()}: {features}, then {options.clusterer} ...')
+        say_now(f'{images.describe()}; features: {features}, clusterer: {options.clusterer} ...')
         model = cluster_images(images, options.features, options.clusterer, n_clusters, options.seed,
                                features_params, clusterer_params, rows, options.fresh)
         run = OwnRun(images, model, corrections, features)
@@ -628,7 +629,7 @@ def cluster_digits(
     _, clusterers = registries()
     written = [name for clusterer in clusterers for name in run_files(clusterer)]
     with run_folder(out, [*written, 'model/model.json', 'model/model.skops']) as part:
-        say_now(f'{len(train):,} digits: {options.features}, then {options.clusterer} ...')
+        say_now(f'{len(train):,} digits; features: {options.features}, clusterer: {options.clusterer} ...')
         model = ClusterModel(options.features, options.clusterer, n_clusters, options.seed,
                              features_params, clusterer_params, options.fresh)
         model.fit(train.images, train.labels, unseen=test.images)

@@ -91,10 +91,10 @@ def _refuse_other_kind(named, labels, what):
 
 # %% ../nbs/04_evaluation.ipynb #a2beb3e6
 def _as_many(**given):
-    "The values of all parameters; ValueError unless they are as many as each other and at least one."
+    "The values of all parameters; ValueError unless they have the same length, at least 1."
     sizes = [len(values) for values in given.values()]
     if len(set(sizes)) > 1 or not sizes[0]:
-        raise ValueError(f'{" and ".join(given)} must be as many as each other and at least one, '
+        raise ValueError(f'{" and ".join(given)} must have the same length, at least 1, '
                          f'not {" and ".join(map(str, sizes))}')
     return given.values()
 

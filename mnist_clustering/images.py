@@ -388,7 +388,7 @@ def read_file(
     if stat.S_ISDIR(status.st_mode):
         raise ValueError('a folder, not a file')
     if not stat.S_ISREG(status.st_mode):
-        raise ValueError('no regular file')
+        raise ValueError('a device or a pipe, not a file')
     if not status.st_size:
         return b''
     if status.st_size > MAX_BYTES:
@@ -481,7 +481,7 @@ def _is_image_name(name):
     suffix = os.path.splitext(name)[1].lower()
     return suffix in SUFFIXES or suffix in ('', '.')
 
-NO_IMAGE = ValueError('no image, by the end of its name')
+NO_IMAGE = ValueError('its name does not end in .png, .jpg or the like')
 OTHER_ARCHIVE = ValueError('an archive of a kind that is not read: unpack it')
 ZIP_NAME = re.compile(r'\.zip$', re.I)
 TAR_NAME = re.compile(r'\.(tar(\.\w+)?|tgz|tbz2|txz)$', re.I)
@@ -519,7 +519,7 @@ def items_of_folder(
             prefix = f'{name}/' if name else ''
             waiting += [(os.path.join(place, entry), prefix + entry) for entry in entries]
         elif not os.path.isfile(place):
-            reason = 'no regular file' if os.path.exists(place) else 'a link that leads nowhere'
+            reason = 'a device or a pipe, not a file' if os.path.exists(place) else 'a link that leads nowhere'
             yield Item(as_text(name), ValueError(reason))
         elif _is_archive_name(name):
             yield from _items_inside(Path(place), as_text(name))
@@ -852,7 +852,7 @@ def _no_table(file, error):
     "An error of what is in a table, in one sentence that names the file."
     reason = reason_of(error)
     if isinstance(error, UnicodeError):
-        reason = 'it is no text in UTF-8: save it as UTF-8'
+        reason = 'its text is not in UTF-8: in your editor, save it again with the encoding UTF-8'
     kind = MemoryError if isinstance(error, MemoryError) else ValueError
     return kind(f'{as_text(file)} cannot be read as a table ({reason})')
 
@@ -1187,7 +1187,7 @@ def _by_border(choices):
 def _reason(error):
     "Why an item could not be read, in a few words that are the same on every machine."
     if isinstance(error, FileNotFoundError):
-        return 'there is no such file, or no longer'
+        return 'there is no such file'
     if isinstance(error, PermissionError):
         return 'it may not be read'
     if isinstance(error, UnidentifiedImageError):
@@ -1349,7 +1349,8 @@ def load_images(
             reasons = skipped['reason']
             is_other = reasons != str(NO_IMAGE) # which tells least
             usual = reasons[is_other if is_other.any() else slice(None)].value_counts().index[0]
-            found = f'{counted(len(skipped), "file")}, and none can be read: {usual}'
+            first = skipped['name'][reasons == usual].iloc[0]
+            found = f'{counted(len(skipped), "file")}, and none can be read; {first}: {usual}'
         raise ValueError(f'{_call(source)} holds no images ({found})')
     _settle_polarity(images, rows, *others)
     _warn_of_size(rows)

@@ -191,7 +191,7 @@ def interactive_map(
     sizes = [(name, len(values)) for name, values in given if values is not None]
     if not clusters or len({size for _, size in sizes}) > 1 or not len(images):
         counted = ', '.join(f'{name} {size:,}' for name, size in sizes)
-        raise ValueError(f'images, xy, clusters and all other columns must be as many as each other and at least one, '
+        raise ValueError(f'images, xy, clusters and all other columns must have the same length, at least 1, '
                          f'not {counted}')
     check_memory(1_200 * len(images), f'A page of {len(images):,} images') # measured: 348 MB for 300,000, with save_map
     xy = np.asarray(xy, np.float32)

@@ -40,7 +40,7 @@ def show_cluster(
     "Show 100 random members of a cluster, or all when there are fewer; ValueError if it has none."
     counts = [len(given) for given in (images, labels, clusters) if given is not None]
     if len(set(counts)) > 1:
-        raise ValueError(f'images, labels and clusters must be as many as each other, not {counts}')
+        raise ValueError(f'images, labels and clusters must have the same length, not {counts}')
     members = np.asarray(clusters).ravel() == cluster
     if not members.any():
         raise ValueError(f'cluster {cluster} has no members: take one of those in clusters')

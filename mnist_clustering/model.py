@@ -535,7 +535,8 @@ def read_names(
         try:
             words = line.decode('utf-8').split(None, 1)
         except UnicodeDecodeError:
-            raise ValueError(f'{place}: this is no text in UTF-8: save the file as UTF-8') from None
+            raise ValueError(f'{place}: this text is not in UTF-8: in your editor, save the file again with the '
+                             'encoding UTF-8') from None
         if not words:
             continue
         cluster, name = words[0], words[1].strip() if len(words) > 1 else ''

@@ -318,8 +318,8 @@ def describe_run(
         lines.append('However they are divided, the parts change when a fifth of the images is left out. So they are '
                      'not divided; give a number of clusters to divide them all the same.')
     elif about['stability'] is not None:
-        lines.append(f'Stability {about["stability"]:.2f}: so much of a cluster is found again when a fifth of the '
-                     'images is left out. It does not say that they are right.')
+        lines.append(f'Stability {about["stability"]:.2f}: this share of a cluster is found again when a fifth of the '
+                     'images is left out. It does not say that the clusters are right.')
         if about['stability'] < FIRM:
             lines.append('The clusters are not firm: look at them before you believe them.')
     if 'accuracy' in about:

@@ -353,8 +353,9 @@ def read_scores(
     file = folder / 'scores.json'
     if not os.path.lexists(file):
         if os.path.lexists(folder / 'run.json'):
-            raise ValueError(f'{shown(folder)} is a run on images of your own: only runs on MNIST have a scores.json')
-        raise ValueError(f'{shown(folder)} has no scores.json: no run was written there; cluster into it first')
+            raise ValueError(f'{shown(folder)} is a run on images of your own, which has no scores.json: '
+                             'what it says of labels is in its report.html')
+        raise ValueError(f'{shown(folder)} has no scores.json: give the folder of a finished run of mnist_cluster')
     scores = read_json(file)
     wrong = _wrong_score(scores)
     if wrong:

@@ -120,7 +120,7 @@ def read_json(
     "Read a JSON file; ValueError that names the file, and the line where there is one, if it cannot be read."
     try:
         if not os.path.isfile(file): # a pipe would wait for somebody who writes to it
-            raise ValueError('it is no file')
+            raise ValueError('there is no file of this name')
         return json.loads(file.read_bytes().decode('utf-8-sig'), parse_constant=_refuse_constant)
     except OSError as error:
         reason = error.strerror
@@ -436,8 +436,9 @@ def run_folder(
         except TimeoutError:
             raise ValueError(f'another run is writing to {shown(given)}: wait for it, or give another folder') from None
         except OSError as error:
-            reason = error.strerror or error
-            raise OSError(f'{shown(given)} cannot be written, or nothing beside it ({reason})') from error
+            is_in_file = isinstance(error, FileExistsError | NotADirectoryError)
+            reason = 'a file is where a folder is needed' if is_in_file else error.strerror or error
+            raise OSError(f'nothing can be written to {shown(given)} or beside it ({reason})') from error
         yield work / 'new'
         commit(folder, work)
 

@@ -315,7 +315,7 @@ def test_eps_too_small_for_any_cluster(call, tmp_path):
 
 
 def test_scores_of_what_was_not_run(call, tmp_path):
-    refused(call('mnist_scores', tmp_path / 'nowhere'), 'nowhere', 'no run was written there')
+    refused(call('mnist_scores', tmp_path / 'nowhere'), 'nowhere', 'give the folder of a finished run')
 
 
 def test_a_handful_of_digits(call, tmp_path):
@@ -460,14 +460,14 @@ def listen():  # a job in the background may have been started deaf to the keybo
 
 
 PIPES = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, 'text': True, 'preexec_fn': listen}
-STOPPED = 'stopped; what was written is whole, and nothing is half done\n'
+STOPPED = 'stopped; earlier results are kept, and no half-written file is left\n'
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_run_that_is_stopped_says_one_sentence_and_leaves_nothing(tmp_path, number):
     command = [BIN / 'mnist_cluster', '--limit', '20000', '--features', 'pixels', '--out', 'output/run']
     running = subprocess.Popen(list(map(str, command)), cwd=tmp_path, **PIPES)
-    assert 'pixels, then kmeans' in running.stdout.readline()
+    assert 'features: pixels, clusterer: kmeans' in running.stdout.readline()
     assert (tmp_path / 'output/.part-run').exists()
     running.send_signal(number)
     running.send_signal(number)
@@ -701,8 +701,8 @@ DIGITS = ['--limit', '100', '--features', 'pixels']
         (b'0 one', 'line 1: a cluster (0 to 9) and one of'),
         (b'0 1\n\n10 1', 'line 3: a cluster (0 to 9)'),
         (b'0 1\r\n0 2', 'line 2: cluster 0 has a name already'),
-        (b'0 1\n1 \xe9', 'line 2: this is no text in UTF-8'),
-        ('0 1\n'.encode('utf-16'), 'line 1: this is no text in UTF-8'),
+        (b'0 1\n1 \xe9', 'line 2: this text is not in UTF-8'),
+        ('0 1\n'.encode('utf-16'), 'line 1: this text is not in UTF-8'),
         (b'0 \x1b[31mred', r'not "0 \x1b[31mred"'),
         (b'0 ' + b'x' * 200_000, 'line 1'),
         (b'9' * 5000 + b' 1', 'line 1'),

@@ -143,8 +143,8 @@ def test_names_are_applied_as_they_are():
     ([1, 2], np.array([0, np.nan]), 'position 0 holds 0.0'),
     ([1, 2], [True, False], 'position 0 holds True'),
     ([1, 2], np.array([0, -2]), 'position 1 holds -2'),
-    ([1, 2, 3], [0, 1], 'labels and clusters must be as many as each other and at least one, not 3 and 2'),
-    ([], [], 'at least one'),
+    ([1, 2, 3], [0, 1], 'labels and clusters must have the same length, at least 1, not 3 and 2'),
+    ([], [], 'at least 1'),
 ])
 @pytest.mark.parametrize('function', [contingency, map_clusters, cluster_accuracy, purity, macro_purity, score])
 def test_what_cannot_be_read_is_refused(function, labels, clusters, sentence):
@@ -232,7 +232,7 @@ def test_suspicious_by_position_not_by_index():
     assert again.equals(table)
     with pytest.raises(ValueError, match="two different values at least, and all are 'a'"):
         suspicion(features, list('aaaa'))
-    with pytest.raises(ValueError, match='features and labels must be as many as each other'):
+    with pytest.raises(ValueError, match='features and labels must have the same length'):
         suspicion(features[:3], labels)
 
 

@@ -184,7 +184,8 @@ def test_what_systems_leave_behind_is_no_image_and_a_pipe_is_not_opened(tmp_path
     (tmp_path / 'notes.txt').write_text('text')
     loaded = load_images(tmp_path)
     assert loaded.names.tolist() == ['1.png']
-    assert reasons(loaded) == {'notes.txt': 'no image, by the end of its name', 'pipe.png': 'no regular file'}
+    assert reasons(loaded) == {'notes.txt': 'its name does not end in .png, .jpg or the like',
+                               'pipe.png': 'a device or a pipe, not a file'}
     (tmp_path / 'pipe.png').unlink()
     assert len(load_images(tmp_path, on_error='raise')) == 1 # notes beside images are no error
 
@@ -197,7 +198,7 @@ def test_a_file_that_vanishes_while_others_are_read_is_counted(tmp_path, monkeyp
     monkeypatch.setattr('mnist_clustering.images.find_items', lambda source: iter(items))
     loaded = load_images(tmp_path)
     assert loaded.names.tolist() == ['0.png', '2.png']
-    assert reasons(loaded) == {'1.png': 'there is no such file, or no longer'}
+    assert reasons(loaded) == {'1.png': 'there is no such file'}
 
 
 def test_a_name_that_is_no_text_can_be_written(tmp_path):
@@ -321,7 +322,7 @@ def test_an_archive_in_a_folder_is_read_like_a_folder(tmp_path):
     assert reasons(loaded) == {
         'a.zip/../up.png': 'its name leads out of the archive',
         'a.zip/inner.tgz': 'an archive in an archive is not opened: unpack the outer one',
-        'a.zip/notes.txt': 'no image, by the end of its name'}
+        'a.zip/notes.txt': 'its name does not end in .png, .jpg or the like'}
 
 
 def test_a_damaged_archive_in_a_folder_is_skipped_with_a_reason(tmp_path):
@@ -1049,7 +1050,7 @@ def test_tables_that_nobody_would_write_are_refused_at_once(tmp_path):
     with pytest.raises(ValueError, match='a.csv cannot be read as a table .it has 100,489 columns'):
         load_images(tmp_path / 'a.csv')
     (tmp_path / 'a.csv').write_bytes('path,label\ncaf\xe9.png,3\n'.encode('latin-1'))
-    with pytest.raises(ValueError, match='a.csv cannot be read as a table .it is no text in UTF-8: save it as UTF-8'):
+    with pytest.raises(ValueError, match='a.csv cannot be read as a table .its text is not in UTF-8: in your editor'):
         load_images(tmp_path / 'a.csv')
     (tmp_path / '1.png').write_bytes(PNG)
     (tmp_path / 'a.txt').write_text('1.png\n' + 'x' * 40_000 + '\n')
@@ -1080,7 +1081,8 @@ def test_what_leads_to_a_device_or_nowhere_is_told_apart(tmp_path):
     (tmp_path / 'zero.png').symlink_to('/dev/zero')
     (tmp_path / 'nowhere.png').symlink_to('missing')
     (tmp_path / '1.png').write_bytes(PNG)
-    assert reasons(load_images(tmp_path)) == {'nowhere.png': 'a link that leads nowhere', 'zero.png': 'no regular file'}
+    assert reasons(load_images(tmp_path)) == {'nowhere.png': 'a link that leads nowhere',
+                                              'zero.png': 'a device or a pipe, not a file'}
     loaded = load_images([tmp_path / '1.png', ''])
     assert list(reasons(loaded).values()) == ['a folder, not a file']
     for source in ('', 'x' * 5_000):

@@ -214,7 +214,7 @@ def test_noise_only_and_many_clusters(digits, xy):
 def test_what_does_not_fit_is_refused(digits, clusters, xy):
     for wrong, sentence in (
         (dict(xy=xy[:5]), 'not images 2,600, xy 5, clusters 2,600'),
-        (dict(clusters={}), 'at least one'),
+        (dict(clusters={}), 'at least 1'),
         (dict(clusters={'a': clusters, 'b': clusters[:7]}), 'a 2,600, b 7'),
         (dict(labels=digits.labels[:9]), 'labels 9'),
         (dict(labels=[None] * N), '2600 of 2600 are missing'),

@@ -363,7 +363,7 @@ def test_features_may_come_in_any_order_with_names(scans, tmp_path, call):
     named.sample(frac=1, random_state=0).to_parquet(tmp_path / 'rows.parquet')
     for kind in ('npy', 'parquet'):
         ended = call('mnist_cluster', scans, '--out', tmp_path / kind, '--features', tmp_path / f'rows.{kind}')
-        assert ended.returncode == 0 and f'rows.{kind}, then louvain' in ended.stdout, ended.stderr
+        assert ended.returncode == 0 and f'rows.{kind}, clusterer: louvain' in ended.stdout, ended.stderr
         assert f'rows.{kind}' in json.loads((tmp_path / kind / 'run.json').read_text())['features']
     assert (tmp_path / 'npy/labels.csv').read_bytes() == (tmp_path / 'parquet/labels.csv').read_bytes()
     named[:-1].to_parquet(tmp_path / 'fewer.parquet')
