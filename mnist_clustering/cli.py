@@ -83,8 +83,18 @@ def one_sentence(
             advice = 'look at this path, or give another'
             if error.errno in MENDED_THERE or error.errno is None:
                 advice = 'free space on this disk or make the folder writable, or give another folder'
+            if not _is_here():
+                advice = 'the folder that you are in was removed: change to another'
             sys.exit(_sentence(name, f'{error}; earlier results are kept: {advice}'))
     return wrapped
+
+def _is_here():
+    "Is the folder still there that the command was called in?"
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 def _of_memory(error):
     "What to say where the memory is used up: Python says nothing then, and NumPy not what to do."
@@ -197,7 +207,7 @@ def _wait(name, child, told, heard, mask):
     _remove(+unfinished)
     why = STOPPED
     if not stopped_by:
-        why = f'ended from outside ({signal.Signals(-code).name}): the memory may have been too small; {WHOLE}'
+        why = f'ended from outside ({signal.Signals(-code).name}): too little memory, or time, perhaps; {WHOLE}'
     with suppress(OSError): # the terminal may be closed
         print(_sentence(name, why), file=sys.stderr)
     sys.exit(128 + (stopped_by[0] if stopped_by else -code))

@@ -21,6 +21,8 @@ from threadpoolctl import threadpool_limits
 from .data import as_labels
 
 # %% ../nbs/04_evaluation.ipynb #6985fdf9
+_LARGEST = np.iinfo(np.int64).max # number of a cluster
+
 def as_clusters(
     clusters: np.ndarray # (n,) or (n, 1) integers from 0, -1 for noise: a list, an array, a pandas column
 ) -> np.ndarray: # (n,) int64
@@ -29,7 +31,7 @@ def as_clusters(
         clusters = np.asarray(clusters, dtype=object) # or NumPy would turn all into the kind of one
     array = as_labels(clusters, name='clusters')
     if array.dtype.kind in 'iu':
-        right = array >= -1
+        right = (array >= -1) & (array <= _LARGEST)
     else:
         array = array.astype(object)
         right = np.array([_is_cluster(value) for value in array], bool)
@@ -41,7 +43,7 @@ def as_clusters(
 
 def _is_cluster(value, least=-1):
     "An integer from -1, or from another least?"
-    return isinstance(value, Integral) and not isinstance(value, bool) and value >= least
+    return isinstance(value, Integral) and not isinstance(value, bool) and least <= value <= _LARGEST
 
 # %% ../nbs/04_evaluation.ipynb #28e792fb
 def number_labels(
@@ -70,7 +72,11 @@ def as_names(
     labels: np.ndarray | None = None # what the names are compared with, if that is known
 ) -> dict: # the same
     "Names of clusters; ValueError if the clusters are not integers from 0, or no name can ever be equal to a label."
-    names = dict(names)
+    try:
+        names = dict(names)
+    except (TypeError, ValueError):
+        raise ValueError('names must be a dict with the name of each cluster, such as {0: "a", 1: "b"}, '
+                         f'not a {type(names).__name__}') from None
     wrong = [key for key in names if not _is_cluster(key, least=0)]
     if wrong:
         raise ValueError(f'names must have clusters as their keys, integers from 0, not {wrong[0]!r}')

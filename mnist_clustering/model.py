@@ -18,9 +18,10 @@ from zipfile import ZipFile
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, issparse
 from sklearn.base import BaseEstimator, ClusterMixin, TransformerMixin, clone
 from sklearn.neighbors import NearestNeighbors
+from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
@@ -33,7 +34,7 @@ from mnist_clustering.communities import (
     second_choices,
     tree_of_clusters,
 )
-from .data import SIZE, as_labels, as_pixels, as_rows, as_table, counted, reason_of, shown
+from .data import SIZE, as_labels, as_pixels, as_rows, as_table, counted, reason_of, refuse_mask, shown
 from .evaluation import as_clusters, as_names, map_clusters
 from .features import FEATURES, Features, MnistFeatures
 from .images import check_ratio
@@ -86,6 +87,17 @@ def _without_tables(estimator):
         elif isinstance(value, BaseEstimator):
             setattr(kept, name, _without_tables(value))
     return kept
+
+def _as_points(found):
+    "What a transformer has made as an array, whatever set_output says; ValueError if these are no finite numbers."
+    if issparse(found):
+        raise ValueError('features must be dense, and these are a sparse matrix: put something after them that is not, '
+                         'such as TruncatedSVD')
+    points = check_array(found, ensure_all_finite=False, input_name='features')
+    if not np.isfinite(points).all():
+        raise ValueError('the features of these images are not all finite numbers: the images may be too alike to be '
+                         'told apart by them, so choose others')
+    return points
 
 def _first_of_copies(rows):
     "The first of each different row, and which of these every row is a copy of."
@@ -252,9 +264,9 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
         if entry.transductive and unseen is not None:
             together = np.concatenate([as_pixels(rows), as_pixels(unseen)]).reshape(-1, rows.shape[1])
         self.features_.fit(together, labels if entry.needs_labels else None)
-        found = self.features_.transform(rows)
+        found = _as_points(self.features_.transform(rows))
         self.prepare_ = NormalizedPCA().fit(found) if entry.prepare else None
-        self.points_ = self.prepare_.transform(found) if entry.prepare else found
+        self.points_ = _as_points(self.prepare_.transform(found)) if entry.prepare else found
         self.seconds_ = dict(features=perf_counter() - start)
         return self.points_
 
@@ -263,7 +275,7 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
         labels: np.ndarray | None = None # as for fit
     ): # self
         "The second half of `fit`: points to clusters, and their names."
-        points = np.ascontiguousarray(points) # fast_hdbscan reads nothing else
+        points = np.ascontiguousarray(_as_points(points)) # fast_hdbscan reads nothing else
         given = check_parameters(self, points.shape)
         parameters = self.clusterer_params or {}
         entry = look_up(CLUSTERERS, 'clusterer', self.clusterer, parameters, np.shape(points))
@@ -324,6 +336,8 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
         "Pairs of clusters that look alike."
         clusters = self.labels_[self.first_]
         known = clusters >= 0
+        if not known.any(): # all is noise
+            return pd.DataFrame(columns=['cluster', 'other', 'closeness'])
         return closest_pairs(self.graph()[known][:, known], clusters[known])
 
     def tree(self) -> tuple[np.ndarray, np.ndarray]: # (n,) the images as leaves; (n - 1,) where neighbours part
@@ -492,6 +506,7 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
     def _rows(self, images, reset=False):
         "Images as a table; bytes stay bytes where the features read images, and a quarter of the memory is enough."
         of_images = self._features_entry().of_images
+        refuse_mask(images, 'images')
         if of_images:
             images = as_table(images)
         elif np.ndim(images) > 2: # for a transformer of your own
@@ -500,8 +515,8 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
 
     def _to_points(self, rows):
         "The points of images that were looked at."
-        found = self.features_.transform(rows)
-        return found if self.prepare_ is None else self.prepare_.transform(found)
+        found = _as_points(self.features_.transform(rows))
+        return found if self.prepare_ is None else _as_points(self.prepare_.transform(found))
 
     def _has_ink(self, rows):
         "Which images are not blank."

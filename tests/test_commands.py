@@ -606,6 +606,14 @@ def test_nohup(tmp_path):
     assert running.wait() == 0 and (tmp_path / 'new/run/labels.csv').exists()
 
 
+def test_a_folder_that_is_gone(tmp_path):
+    "A job is started in a folder that somebody then removes."
+    code = 'import os; os.rmdir(os.getcwd()); from mnist_clustering.cli import mnist_cluster; mnist_cluster(["x"])'
+    ended = subprocess.run([sys.executable, '-c', code], cwd=tmp_path, capture_output=True, text=True)
+    assert ended.returncode == 1 and ended.stderr.count('\n') == 1
+    assert ended.stderr.endswith('the folder that you are in was removed: change to another\n')
+
+
 # Whatever is typed
 
 

@@ -255,3 +255,16 @@ def test_confusion_with_a_label_called_none():
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ['a', 'none', 'none']
     assert [int(text.get_text()) for text in ax.texts] == [1, 0, 0, 0, 1, 1]
     plt.close(ax.figure)
+
+
+@pytest.mark.parametrize('clusters', [[2**70, 0], np.array([2**64 - 1, 0], np.uint64)])
+def test_a_cluster_beyond_all_numbers_is_refused(clusters):
+    "2**64 - 1 was taken for noise."
+    with pytest.raises(ValueError, match='^clusters must be integers from 0, or -1 for noise, and position 0 holds 1'):
+        score([1, 2], clusters)
+
+
+@pytest.mark.parametrize('names', [[7, 3], 'ab', 7])
+def test_names_are_a_dict(names):
+    with pytest.raises(ValueError, match='^names must be a dict with the name of each cluster'):
+        score([7, 3], [0, 1], names)

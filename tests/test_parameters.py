@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 from scipy.sparse import issparse
+from sklearn import config_context
 from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import RandomizedSearchCV
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 from mnist_clustering import communities
 from mnist_clustering.agglomerative import cut_tree, largest_gap, plot_dendrogram, ward_linkage
@@ -76,7 +77,7 @@ from mnist_clustering.evaluation import (
     suspicion,
     suspicious,
 )
-from mnist_clustering.features import FEATURES
+from mnist_clustering.features import FEATURES, PixelFeatures
 from mnist_clustering.images import OPTIONS, load_images
 from mnist_clustering.interactive_map import interactive_map, rgba, save_map, sprite_sheets
 from mnist_clustering.kmeans import (
@@ -281,6 +282,84 @@ def test_what_is_drawn_or_packed_takes_what_people_have():
     for form in FORMS:
         assert list(sprite_sheets(form(images))) == wanted
         assert np.array_equal(as_pixels(as_table(form(images))), as_pixels(images))
+
+
+def hidden(values):
+    "The same values, the first of them masked."
+    masked = np.ma.array(values)
+    masked[0] = np.ma.masked
+    return masked
+
+
+@pytest.mark.parametrize('use', [
+    lambda: as_pixels(hidden(images)),
+    lambda: as_table(hidden(images)),
+    lambda: as_table(hidden(images.reshape(60, -1))),
+    lambda: ClusterModel('pixels', 'ward', 3).fit(hidden(images)),
+    lambda: ClusterModel(FunctionTransformer(), 'ward', 3).fit(hidden(images.reshape(60, -1))),
+    lambda: ClusterModel('pixels', 'ward', 3).fit(images, hidden(labels)),
+    lambda: PixelFeatures().fit(hidden(images.reshape(60, -1))),
+    lambda: DistortionMap().fit(hidden(images)),
+    lambda: score(hidden(labels), clusters),
+    lambda: score(labels, hidden(clusters)),
+])
+def test_masked_values_are_refused(use):
+    "NumPy would take what lies under the mask."
+    with pytest.raises(ValueError, match='must have no masked values, and'):
+        use()
+    assert np.array_equal(as_pixels(np.ma.array(images)), as_pixels(images))
+
+
+@pytest.mark.parametrize('form', [np.asarray, list, lambda images: images.reshape(60, -1),
+                                  lambda images: pd.DataFrame(images.reshape(60, -1))])
+@pytest.mark.parametrize('kind', [np.uint8, np.int64, '>u2', np.float64])
+def test_images_of_next_to_no_ink_are_refused(kind, form):
+    "Masks of 0 and 1, and pixels that were divided by 255 twice, gave clusters that mean nothing."
+    masks = (images > 127).astype(kind)
+    if kind is np.float64:
+        masks /= 255
+    for use in (as_pixels, ClusterModel('distortion', 'ward', 3).fit, DistortionMap().fit):
+        with pytest.raises(ValueError, match='have full ink at .* scale them first, and give masks of 0 and 1 as bool'):
+            use(form(masks))
+    assert not as_pixels(0 * masks).any() and as_pixels(images > 127).max() == 1
+
+
+def test_images_are_real_numbers():
+    for other in (images.astype(complex), images.astype(str), images.astype('M8[s]'), np.where(images, images, None)):
+        with pytest.raises(ValueError, match='^images must be real numbers, not of type'):
+            as_pixels(other)
+    for other in (images, images / 255, images > 127): # numbers as Python has them
+        assert np.array_equal(as_pixels(other.astype(object)), as_pixels(other))
+
+
+@pytest.mark.parametrize('features', ['pixels', 'distortion'])
+def test_the_model_is_the_same_whatever_set_output_says(features):
+    model = ClusterModel(features, 'kmeans', 3).fit(images)
+    wanted = model.predict(images), model.assess(images[:9]), model.in_doubt(), model.transform(images)
+    with config_context(transform_output='pandas'):
+        model = ClusterModel(features, 'kmeans', 3).fit(images)
+        found = model.predict(images), model.assess(images[:9]), model.in_doubt(), model.transform(images)
+    assert isinstance(model.points_, np.ndarray)
+    assert_same(found, wanted)
+
+
+def test_features_that_cannot_be_clustered_are_refused():
+    rows = np.arange(60.).reshape(20, 3) % 7
+    with pytest.raises(ValueError, match='^features must be dense'):
+        ClusterModel(OneHotEncoder(), 'ward', 3).fit(rows)
+    with np.errstate(all='ignore'), pytest.raises(ValueError, match='are not all finite numbers'):
+        ClusterModel(FunctionTransformer(np.log), 'ward', 3).fit(rows)
+    dots = np.zeros((12, 28, 28), np.uint8) # to the distortion model all are the same
+    dots[np.arange(12), np.arange(12), np.arange(12)] = 255
+    with pytest.raises(ValueError, match='the images may be too alike'):
+        ClusterModel('distortion', 'ward', 3).fit(dots)
+
+
+def test_where_all_is_noise_nothing_is_suggested():
+    model = ClusterModel('pixels', 'hdbscan').fit(images[:8])
+    assert model.n_clusters_ == 0
+    assert list(model.suggestions()) == ['cluster', 'other', 'closeness'] and model.suggestions().empty
+    assert (model.in_doubt().cluster == -1).all() and (model.assess(images[8:12]).cluster == -1).all()
 
 
 def test_a_container_refuses_all_but_bytes():
