@@ -1018,7 +1018,7 @@ def cells_of_pages():
 ELSEWHERE = [
     ('scikit-learn/scikit-learn/issues/31407', 'The system kills the program where memory ends, and nothing says why.',
      'Refused in one sentence before the work starts.',
-     'test_clusterers.py: test_what_cannot_fit_is_refused_before_it_starts'),
+     'test_machine.py: test_what_cannot_fit_is_refused_before_it_starts'),
     ('erdogant/clustimage/issues/18', 'Reading 30,000 to 50,000 images ends with a MemoryError.',
      'Right: memory grows by 784 bytes for each image.',
      'test_images.py: test_memory_grows_by_the_result_alone'),

@@ -158,7 +158,7 @@ def opinions(monkeypatch):
         return [np.zeros((128, labels.max() + 1)), np.zeros(labels.max() + 1)], {}
 
     monkeypatch.setattr(label_free, 'train_cnn', train_cnn)
-    monkeypatch.setattr(LabelFreeFeatures, '_cross_fit', lambda self, X, clusters: told['networks_say'])
+    monkeypatch.setattr(LabelFreeFeatures, '_cross_fit', lambda self, X, clusters, given: told['networks_say'])
     return told
 
 
