@@ -4,7 +4,7 @@
 earlier run in --out whole, or the new one? Is a person's file there as it was? Does the next run of the same command
 give the same result, and leave no parts? `lost or torn` must be 0. The exit code is 1 if anything was wrong.
 
-A parent that has imported everything forks for each case, so that a case costs about a second.
+A parent that has imported everything, and run each command once, forks for each case: so a case costs about a second.
 """
 import argparse
 import contextlib
@@ -26,6 +26,7 @@ from collections import Counter
 from hashlib import blake2b
 from pathlib import Path
 
+os.environ |= dict(NUMBA_NUM_THREADS='1', NUMBA_THREADING_LAYER='workqueue', OMP_NUM_THREADS='1') # which can be forked
 import numpy as np
 import pandas as pd
 import psutil
@@ -36,7 +37,7 @@ from mnist_clustering.data import load_mnist
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / 'tests'))
-from fuzzing import networks_untaught, small_boards  # noqa: E402
+from fuzzing import cache_at, networks_untaught, small_boards  # noqa: E402
 
 MINE = 'notes of mine.txt'
 SLOW = 2 # seconds that a command may take to end after a signal
@@ -249,6 +250,7 @@ class Scene:
         new = self.root / f'new {command.name}'
         shutil.copytree(folder, new)
         must(*run(command.at(command.words, new), self.cache))
+        self.wake(command, new)
         seconds = []
         for _ in range(2):
             child = Child(command.at(command.words, new), self.cache)
@@ -256,6 +258,13 @@ class Scene:
             seconds.append(child.seconds)
         command.new, command.seconds = command.result(new), min(seconds)
         assert command.old and command.new and (command.old != command.new), command.name
+
+    def wake(self, command, folder):
+        "Run it in this process, which loads what the children would load each time."
+        words, unseen = command.at(command.words, folder), io.StringIO()
+        with cache_at(self.cache), networks_untaught(self.cache), small_boards():
+            with contextlib.redirect_stdout(unseen), contextlib.redirect_stderr(unseen):
+                getattr(cli, words[0])(words[1:])
 
     def fresh(self, command) -> Path:
         "A folder with the earlier run and a person's file in it."

@@ -150,7 +150,8 @@ def main():
                                                         example=Path(note).read_text(), times=1)])
         Path(result).write_text(json.dumps(found))
         return 0
-    from fuzzing import FUZZ
+    from fuzzing import FUZZ, compile_all
+    compile_all() # so that no child has to, while it is watched
     names = options.only or [*FUZZ]
     slowest_first = sorted(names, key=lambda name: name not in ('parameters', 'command lines', 'AutoDBSCAN'))
     with ThreadPoolExecutor(options.at_once) as pool:

@@ -2096,7 +2096,7 @@ def check_written(words, ended):
         if told['n'] != len(table) or not agrees:
             raise nonsense(f"scores {told['all']}, and by labels.csv nmi {nmi} and accuracy {right}")
     else:
-        n_images = sum(5 if path.endswith('one') else 10 for path in options.paths)
+        n_images = sum(5 if Path(path).name == 'one' else 10 for path in options.paths)
         if len(table) != n_images:
             raise nonsense(f'{len(table)} lines for {n_images} images')
     asked_for = getattr(options, 'n_clusters', None)
