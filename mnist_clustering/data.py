@@ -29,7 +29,7 @@ def refuse_mask(
     name: str # what to call them in an error
 ) -> None: # returns if nothing is masked
     "ValueError if some values are masked: NumPy would take what lies under the mask."
-    if np.ma.is_masked(values):
+    if np.ma.isMaskedArray(values) and np.ma.is_masked(values): # what pandas masks is missing, and known as such
         raise ValueError(f'{name} must have no masked values, and {np.ma.count_masked(values):,} are masked: '
                          'leave them out, or fill them first')
 
