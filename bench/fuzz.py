@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,7 @@ FAULTS = ['traceback', 'hang', 'nonsense', 'touched', 'memory', 'crash']
 ADDRESSES = 20 * 2**30 # bytes: what asks for more gets a MemoryError
 MOST = 2**30 # bytes that one question may add
 DEAD = 90 # seconds: code that no alarm can end
+PATIENCE = 60 # seconds to look for a smaller example
 
 
 def peak() -> int:
@@ -92,11 +94,12 @@ def smallest(fuzz, settings, seed, signature) -> str | None:
     "The smallest question that has this fault, as Hypothesis finds it; None if it is not found again."
     import hypothesis
     from fuzzing import Fault
-    last = []
+    last, end = [], time.monotonic() + PATIENCE
 
     def ask(case):
         try:
-            judge(fuzz, case)
+            if time.monotonic() < end:
+                judge(fuzz, case)
         except Fault as fault:
             if fault.signature == signature:
                 last.append(repr(case)[:2000])
@@ -106,9 +109,9 @@ def smallest(fuzz, settings, seed, signature) -> str | None:
     phases = [hypothesis.Phase.generate, hypothesis.Phase.shrink]
     try:
         hypothesis.seed(seed)(hypothesis.settings(**settings, phases=phases, print_blob=False)(questions))()
-    except Exception: # the fault that was wanted
-        return last[-1]
-    return None
+    except Exception: # the fault that was wanted, or its end for want of time
+        pass
+    return last[-1] if last else None
 
 
 def in_a_process(name: str, n: int, seed: int) -> dict:
@@ -157,15 +160,19 @@ def main():
     with ThreadPoolExecutor(options.at_once) as pool:
         numbers = [max(1, round(FUZZ[name].of_20_000 * options.share)) for name in slowest_first]
         found = dict(zip(slowest_first, pool.map(in_a_process, slowest_first, numbers, [options.seed] * len(names))))
-    counts = {name: {key: found[name].get(key, 0) for key in ('cases', *RIGHT, *FAULTS)} for name in names}
-    total = {key: sum(kind[key] for kind in counts.values()) for key in ('cases', *RIGHT, *FAULTS)}
+    keys = 'cases', *RIGHT, *FAULTS
+    counts = {name: {key: found[name].get(key, 0) for key in keys} for name in names}
     faults = [fault for name in names for fault in found[name]['faults']]
-    print('in all: ' + ', '.join(f'{value:,} {key}' for key, value in total.items()))
-    if not options.only and options.share == 1:
-        oracles = {name: found[name].get('oracle', '') for name in names}
-        written = dict(seed=options.seed, total=total, strategies={name: counts[name] | {'oracle': oracles[name]}
-                                                                   for name in names}, faults=faults)
-        (HERE / 'fuzz.json').write_text(json.dumps(written, indent=1, ensure_ascii=True) + '\n')
+    print('in all: ' + ', '.join(f'{sum(kind[key] for kind in counts.values()):,} {key}' for key in keys))
+    if options.share == 1: # of the kinds that were not asked, what is known is kept
+        file = HERE / 'fuzz.json'
+        known = json.loads(file.read_text()) if file.exists() else dict(strategies={}, faults=[])
+        for name in names:
+            known['strategies'][name] = dict(seed=options.seed, **counts[name], oracle=found[name].get('oracle', ''))
+        strategies = {name: known['strategies'][name] for name in FUZZ if name in known['strategies']}
+        total = {key: sum(kind[key] for kind in strategies.values()) for key in keys}
+        kept = [fault for fault in known['faults'] if fault['strategy'] not in names]
+        file.write_text(json.dumps(dict(total=total, strategies=strategies, faults=kept + faults), indent=1) + '\n')
     return 1 if faults else 0
 
 

@@ -45,8 +45,7 @@ def as_labels(
     except ValueError: # tuples among the values, which NumPy would lay out as a table
         if not all(isinstance(label, Hashable) for label in labels):
             raise ValueError(f'{name} must be one value for each image, and some of them are lists') from None
-        column = np.empty(len(labels), object)
-        column[:] = labels
+        column = np.fromiter(labels, object, len(labels))
     became_text = column.dtype.kind in 'US' and isinstance(labels, list | tuple)
     if became_text and not all(isinstance(label, str | bytes) for label in labels):
         column = np.asarray(labels, dtype=object) # numbers and None between words stay what they are

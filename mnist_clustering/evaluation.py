@@ -80,7 +80,7 @@ def as_names(
     wrong = [key for key in names if not _is_cluster(key, least=0)]
     if wrong:
         raise ValueError(f'names must have clusters as their keys, integers from 0, not {wrong[0]!r}')
-    values = _read_labels(list(names.values()), 'names', missing=True)
+    values = _read_labels(np.fromiter(names.values(), object, len(names)), 'names', missing=True)
     if labels is not None:
         _refuse_other_kind(values, _read_labels(labels), 'names')
     return dict(zip(names, values.tolist()))
