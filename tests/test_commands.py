@@ -892,8 +892,9 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.cluster import BisectingKMeans
 from mnist_clustering.cli import mnist_cluster, mnist_compare
 from mnist_clustering.data import as_pixels
-from mnist_clustering.features import FEATURES, Features, Parameter
+from mnist_clustering.features import FEATURES, Features
 from mnist_clustering.kmeans import CLUSTERERS, Clusterer
+from mnist_clustering.parameters import Parameter
 
 class Halves(TransformerMixin, BaseEstimator):
     def __init__(self, rows=14): self.rows = rows
