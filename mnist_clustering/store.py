@@ -24,6 +24,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from fnmatch import fnmatchcase
+from functools import cache
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -475,7 +476,11 @@ def module_source(
     name: str # of a module that can be found, imported or not
 ) -> str: # its syntax tree
     "The code of a module without comments and docstrings, to be a part of a fingerprint."
-    code = Path(find_spec(name).origin).read_text(encoding='utf-8')
+    return _syntax_tree(Path(find_spec(name).origin).read_text(encoding='utf-8'))
+
+@cache
+def _syntax_tree(code):
+    "The syntax tree of a text, without docstrings; each text is parsed once."
     with PARSING:
         tree = ast.parse(code)
     for node in ast.walk(tree):
