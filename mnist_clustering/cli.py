@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MENDED_THERE', 'WHOLE', 'STOPPED', 'ASSIGNED_FILES', 'BOARDS', 'one_sentence', 'say_now', 'watch', 'Parser',
-           'own_path', 'registries', 'entry_parameters', 'cluster_parser', 'check_seed', 'chosen_parameters',
+           'ReadParameter', 'own_path', 'registries', 'entry_parameters', 'cluster_parser', 'chosen_parameters',
            'first_digits', 'own_features', 'read_rows', 'rows_of', 'check_paths', 'check_rows', 'sorted_folder',
            'refuse_export', 'full_names', 'export_images', 'latest_corrections', 'cluster_own', 'cluster_digits',
            'mnist_cluster', 'mnist_assign', 'mnist_scores', 'mnist_features', 'mnist_compare', 'read_board',
@@ -19,10 +19,11 @@ import shutil
 import signal
 import sys
 import warnings
-from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawTextHelpFormatter
+from argparse import Action, ArgumentParser, ArgumentTypeError, Namespace, RawTextHelpFormatter
 from collections import Counter
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import replace
+from difflib import get_close_matches
 from functools import partial, wraps
 from pathlib import Path
 from threading import Thread, active_count
@@ -243,10 +244,32 @@ class Parser(ArgumentParser):
                 raise ValueError(f'{word} holds a NUL character, which no name can have')
             if word.startswith('--') and word.endswith('=--'): # argparse reads it as nothing
                 raise ValueError(f'-- is no value for {word.removesuffix("=--")}: give one')
-        return super().parse_args(args, namespace)
+        options, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            self.error(f'unrecognized arguments: {" ".join(map(self._with_hint, unknown))}')
+        return options
 
     def error(self, message):
         raise ValueError(f'{message}; {self.prog} --help says what there is')
+
+    def _with_hint(self, word):
+        "An unknown word, and the nearest flag if it looks like one."
+        def plain(flag):
+            return flag.lstrip('-').replace('-', '_').lower()
+
+        flags = {plain(flag): flag for flag in self._option_string_actions}
+        nearest = get_close_matches(plain(word.split('=')[0]), flags, n=1) if word.startswith('-') else []
+        return f'{word} (did you mean {flags[nearest[0]]}?)' if nearest else word
+
+
+class ReadParameter(Action):
+    "Reads the value of a flag as its Parameter says; ValueError if it is not allowed."
+    def __init__(self, parameter, **given):
+        super().__init__(**given)
+        self.parameter = parameter
+
+    def __call__(self, parser, namespace, text, flag):
+        setattr(namespace, self.dest, self.parameter.read(flag, text))
 
 # %% ../nbs/15_cli.ipynb #5bc84d86
 def own_path(
@@ -280,6 +303,7 @@ def cluster_parser() -> Parser: # of mnist_cluster
         lines = [f'{name}: {entry.about}' for name, entry in registry.items()]
         return '\n'.join(lines).replace('%', '%%') # argparse reads a single % as the start of a format
 
+    from mnist_clustering.parameters import N_DIGITS, SEED
     features, clusterers = registries()
     parser = Parser('mnist_cluster', 'Cluster images of your own, or the MNIST digits; draw, and write a report.')
     parser.add_argument('paths', nargs='*', type=own_path,
@@ -311,8 +335,9 @@ def cluster_parser() -> Parser: # of mnist_cluster
                         help='folder of this run; an earlier run there is replaced\n'
                              '(default: output/FEATURES-CLUSTERER for MNIST,\n'
                              'output/ and the name of the first path for your own)')
-    parser.add_argument('--seed', type=int, default=0, help='of everything that is random (default: 0)')
-    parser.add_argument('--limit', type=int,
+    parser.add_argument('--seed', action=ReadParameter, parameter=SEED, default=SEED.default,
+                        help=f'{SEED.about} (default: {SEED.default})')
+    parser.add_argument('--limit', action=ReadParameter, parameter=N_DIGITS,
                         help='for MNIST: only so many digits, a seventh of them from the test part (default: 70000)')
     parser.add_argument('--names', type=own_path,
                         help='for MNIST: a file with a line for each cluster: its number and its digit, such as 0 7\n'
@@ -321,14 +346,6 @@ def cluster_parser() -> Parser: # of mnist_cluster
     return parser
 
 # %% ../nbs/15_cli.ipynb #30fc7db3
-def check_seed(
-    seed: int # of everything that is random
-) -> None: # returns if it is one
-    "ValueError if the random numbers of NumPy and scikit-learn cannot begin with this seed."
-    if not 0 <= seed < 2**32:
-        raise ValueError(f'--seed must be from 0 to {2**32 - 1:,}, not {seed}')
-
-
 def chosen_parameters(
     options: Namespace, # from cluster_parser
     n: int | None # how many images are clustered: no number of them is larger; None while it is not known
@@ -340,7 +357,6 @@ def chosen_parameters(
     of_features, of_clusterers = registries()
     features = look_up(of_features, '--features', options.features)
     clusterer = look_up(of_clusterers, '--clusterer', options.clusterer)
-    check_seed(options.seed)
     if clusterer.finds_n_clusters and options.n_clusters is not None:
         raise ValueError(f'--n_clusters is not for {options.clusterer}, which finds the number itself: leave it out')
     shape = None if n is None else (n, SIZE**2)
@@ -365,9 +381,9 @@ def first_digits(
     limit: int # how many digits in all
 ): # Images: training and test part
     "The first `limit` digits, a seventh of them from the test part; ValueError if there are not so many."
-    if not 14 <= limit <= 70_000:
-        raise ValueError(f'--limit must be from 14 (ten clusters want a few digits) to 70,000, not {limit}')
     from mnist_clustering.data import load_mnist
+    from mnist_clustering.parameters import N_DIGITS
+    N_DIGITS.check('--limit', limit)
     train, test = load_mnist()
     return train[:limit - limit // 7], test[:limit // 7]
 
@@ -408,14 +424,17 @@ def read_rows(
     file = Path(file)
 
     from mnist_clustering.data import reason_of, shown
+    from mnist_clustering.machine import check_memory
     name = shown(file)
     if not os.path.isfile(file):
         raise ValueError(f'{name} is no file: give a file .npy or .parquet with a row for each image')
     try:
+        check_memory(os.path.getsize(file), name)
         with open(file, 'rb') as opened: # whatever its name may be
             if file.suffix == '.npy':
                 table = pd.DataFrame(np.lib.format.read_array(opened, allow_pickle=False))
             else:
+                _refuse_bomb(opened, name)
                 table = pd.read_parquet(opened)
         if 'file' in table:
             table = table.set_index('file')
@@ -425,12 +444,28 @@ def read_rows(
             raise ValueError('there are none in it')
         rows = table.to_numpy(float)
     except Exception as error: # missing, damaged, of objects or of text
+        if type(error) is MemoryError: # of check_memory
+            raise
         raise ValueError(f'{name} cannot be read as rows of numbers ({reason_of(error)})') from error
     wrong = ~np.isfinite(rows).all(axis=1)
     if wrong.any():
         raise ValueError(f'{name} must hold finite numbers, and row {wrong.argmax():,} (counted from 0) has a NaN or '
                          'an infinite one')
     return table
+
+
+def _refuse_bomb(opened, name):
+    "ValueError or MemoryError if a Parquet file holds far more than its size, or more than fits; it is only opened."
+    from pyarrow.parquet import ParquetFile
+
+    from mnist_clustering.images import check_ratio
+    from mnist_clustering.machine import check_memory
+    metadata = ParquetFile(opened).metadata
+    unpacked = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
+    n_bytes = max(unpacked, 8 * metadata.num_rows * metadata.num_columns) # a constant column is stored as one number
+    check_ratio(n_bytes, os.fstat(opened.fileno()).st_size)
+    check_memory(n_bytes, name)
+    opened.seek(0)
 
 
 def rows_of(
@@ -746,17 +781,19 @@ def mnist_features(
 ):
     "Train a network on the training digits and write the 128 features of all."
     parser = Parser('mnist_features', 'Train a network on the training digits and write the 128 features of all.')
+    from mnist_clustering.parameters import N_DIGITS, SEED
     network = registries()[0]['cnn'].parameters['network']
     parser.add_argument('--network', default=network.default, help=f'{network.about} (default: {network.default})')
-    parser.add_argument('--seed', type=int, default=0, help='of everything that is random (default: 0)')
+    parser.add_argument('--seed', action=ReadParameter, parameter=SEED, default=SEED.default,
+                        help=f'{SEED.about} (default: {SEED.default})')
     parser.add_argument('--out', type=own_path, default=Path('output/features'),
                         help='folder to write to (default: output/features)')
-    parser.add_argument('--limit', type=int, default=70_000, help='take only so many digits (default: 70000)')
+    parser.add_argument('--limit', action=ReadParameter, parameter=N_DIGITS, default=N_DIGITS.default,
+                        help=f'take only so many digits (default: {N_DIGITS.default})')
     parser.add_argument('--csv', action='store_true', help='write features.csv too (some 70 MB)')
     parser.add_argument('--fresh', action='store_true', help='train even if the cache has it')
     options = parser.parse_args(argv)
     name = network.read('--network', options.network)
-    check_seed(options.seed)
     train, test = first_digits(options.limit)
     import numpy as np
     import pandas as pd
@@ -791,17 +828,18 @@ def mnist_compare(
     argv: list[str] | None = None # the words after the command; those of the shell when None
 ):
     "Put all features and all clusterers on one board, and find what a label is worth."
+    from mnist_clustering.parameters import Parameter
     parser = Parser('mnist_compare', 'Put all features and clusterers on one board, and find what a label is worth.')
-    parser.add_argument('--seeds', type=int, help='how many (default: 5)')
+    seed_count = Parameter(5, 'how many', low=1, high=1000)
+    parser.add_argument('--seeds', action=ReadParameter, parameter=seed_count,
+                        help=f'{seed_count.about} (default: {seed_count.default})')
     parser.add_argument('--quick', action='store_true', help='one seed and 10,000 digits: minutes instead of hours')
     parser.add_argument('--out', type=own_path, default=Path('output/compare'),
                         help='folder; rows that are there already are not made again (default: output/compare)')
     options = parser.parse_args(argv)
     if options.quick and options.seeds is not None:
         raise ValueError('--seeds is not for --quick, which takes one seed: leave one of them out')
-    seeds = 5 if options.seeds is None else options.seeds
-    if not 1 <= seeds <= 1000:
-        raise ValueError(f'--seeds must be from 1 to 1,000, not {seeds}')
+    seeds = seed_count.default if options.seeds is None else options.seeds
     import matplotlib.pyplot as plt
     import pandas as pd
 

@@ -19,8 +19,17 @@ from conftest import BIN, axe_finds
 from PIL import Image
 
 import mnist_clustering
-from mnist_clustering import compare, images
-from mnist_clustering.cli import first_digits, mnist_cluster
+from mnist_clustering import compare, images, machine
+from mnist_clustering.cli import (
+    first_digits,
+    mnist_assign,
+    mnist_clear_cache,
+    mnist_cluster,
+    mnist_compare,
+    mnist_features,
+    mnist_scores,
+    read_rows,
+)
 from mnist_clustering.compare import BUDGETS, board_features
 from mnist_clustering.kmeans import CLUSTERERS
 from mnist_clustering.model import ClusterModel
@@ -297,7 +306,7 @@ def test_a_board_that_was_stopped(call, tmp_path):
 
 
 def test_a_board_without_seeds(call, tmp_path):
-    refused(call('mnist_compare', '--seeds', 0, '--out', tmp_path), '--seeds must be from 1 to 1,000')
+    refused(call('mnist_compare', '--seeds', 0, '--out', tmp_path), '--seeds must be a whole number from 1 to 1,000')
     refused(call('mnist_compare', '--quick', '--seeds', 2, '--out', tmp_path), '--seeds is not for --quick')
 
 
@@ -327,10 +336,10 @@ def test_a_handful_of_digits(call, tmp_path):
 @pytest.mark.parametrize(
     'options, words',
     [
-        ('--limit 0', '--limit must be from 14.*0'),
-        ('--limit -7', '--limit'),
-        ('--limit 70001', '--limit'),
-        ('--limit much', '--limit'),
+        *[
+            (f'--limit {value}', f'^mnist_cluster: --limit must be a whole number from 14 to 70,000, not {value}$')
+            for value in ('0', '-7', '70001', 'much')
+        ],
         *[
             (f'--clusterer dbscan --eps {value}', f'--eps must be auto or a number above 0, not {value}')
             for value in ('0', '-1', 'nan', 'much')
@@ -346,13 +355,19 @@ def test_a_handful_of_digits(call, tmp_path):
         ('--eps .3', '--eps is for dbscan, not for kmeans on cnn'),
         ('--features pixels --network fast', '--network is for cnn and label_free, not for kmeans'),
         ('--clusterer hdbscan --n_clusters 10', '--n_clusters is not for hdbscan'),
-        ('--seed -1', '--seed must be'),
-        ('--seed one', '--seed'),
+        *[
+            (f'--seed {value}', f'^mnist_cluster: --seed must be a whole number from 0 to 4,294,967,295, not {value}$')
+            for value in ('-1', 'one', '1.5', '4294967296')
+        ],
         ('--features smell', '--features must be one of'),
         ('--network slow', '--network must be one of'),
         ('--clusterer magic', '--clusterer must be'),
         ('--names nowhere.txt', 'nowhere.txt is no file'),
-        ('--clusters 3', 'unrecognized arguments: --clusters'),
+        ('--k 3', r'unrecognized arguments: --k; mnist_cluster --help'),
+        ('--n-clusters 3', r'arguments: --n-clusters \(did you mean --n_clusters\?\); mnist_cluster --help'),
+        ('--n-clusters=3', r'unrecognized arguments: --n-clusters=3 \(did you mean --n_clusters\?\)'),
+        ('--featurs pixels', r'--featurs \(did you mean --features\?\)'),
+        ('--fresch -out x', r'--fresch \(did you mean --fresh\?\) -out \(did you mean --out\?\)'),
         ('--seed', '--seed.*expected one argument'),
     ],
 )
@@ -366,6 +381,22 @@ def test_bad_values_are_refused_before_any_work(clustered, options, words):
         and names(clustered[0]) == WRITTEN
         and (clustered[0] / 'scores.json').stat() == before
     )
+
+
+@pytest.mark.parametrize('command, words', [
+    (mnist_assign, 'model scans --Dry-Run'), (mnist_scores, 'run --pages'), (mnist_features, '--networks fast'),
+    (mnist_compare, '--quik'), (mnist_clear_cache, '--versoin'), (mnist_cluster, 'scans --min-samples 3')])
+def test_every_command_knows_the_flag_that_is_meant(command, words):
+    with pytest.raises(SystemExit, match=r'unrecognized arguments: --[\w-]+ \(did you mean --\w+\?\)'):
+        command(words.split())
+
+
+@pytest.mark.parametrize('command, words', [
+    (mnist_features, '--seed x'), (mnist_features, '--limit x'), (mnist_compare, '--seeds x'),
+    (mnist_cluster, 'scans --seed x')])
+def test_a_number_that_is_none_is_refused_in_one_sentence(command, words):
+    with pytest.raises(SystemExit, match=f'^{command.__name__}: --\\w+ must be a whole number from .* to .*, not x$'):
+        command(words.split())
 
 
 def test_one_sentence_in_the_shell(run, clustered):
@@ -781,6 +812,24 @@ def test_scores_without_a_part(call, place):
 )
 def test_what_would_be_ignored_is_refused(call, place, words, said):
     assert said in refused_and_nothing_left(call, place, 'mnist_cluster', *words.split())
+
+
+@pytest.mark.parametrize('columns', [{'x': np.zeros(2**22)}, {'x': np.arange(99.), 'file': ['a' * 2**15] * 99}])
+def test_a_bomb_of_rows_is_refused_before_it_is_read(tmp_path, monkeypatch, columns):
+    pd.DataFrame(columns).to_parquet(tmp_path / 'rows.parquet', compression='zstd', use_dictionary=['x'])
+    table = read_rows(tmp_path / 'rows.parquet')
+    assert len(table) == len(columns['x'])
+    monkeypatch.setattr(images, 'MAX_UNPACKED', 2**18)
+    monkeypatch.setattr(pd, 'read_parquet', None)
+    with pytest.raises(ValueError, match=r'rows.parquet cannot be read as rows .* 200 times its size, as'):
+        read_rows(tmp_path / 'rows.parquet')
+
+
+def test_rows_that_do_not_fit_are_refused_before_they_are_read(tmp_path, monkeypatch):
+    pd.DataFrame(np.ones((2**16, 2)), columns=['x', 'y']).to_parquet(tmp_path / 'rows.parquet')
+    monkeypatch.setattr(machine, 'memory_left', lambda *_: (2**19, 'here'))
+    with pytest.raises(MemoryError, match=r'rows.parquet needs about 1 MB of memory'):
+        read_rows(tmp_path / 'rows.parquet')
 
 
 @pytest.mark.parametrize(
