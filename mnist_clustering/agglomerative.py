@@ -229,6 +229,7 @@ class Ward(ClusterMixin, BaseEstimator):
         self.n_clusters = n_clusters
         self.distance_threshold = distance_threshold
 
+    @np.errstate(under='ignore')
     def fit(self, X, y=None):
         "Grow the tree of X, shape (n, d), at least 2 points, and cut it; ValueError if a parameter makes no sense."
         X = validate_data(self, X, dtype=[np.float64, np.float32], order='C', ensure_min_samples=2)
@@ -256,6 +257,7 @@ class Ward(ClusterMixin, BaseEstimator):
         self.cluster_centers_ = np.array(centers)
         return self
 
+    @np.errstate(under='ignore')
     def predict(self, X):
         "The cluster that each row of X, shape (n, d), would join at the least height; NotFittedError before fit."
         check_is_fitted(self)

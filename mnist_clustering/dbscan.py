@@ -547,6 +547,7 @@ class AutoDBSCAN(ClusterMixin, BaseEstimator):
         self.min_samples = min_samples
         self.min_cluster_size = min_cluster_size
 
+    @np.errstate(under='ignore')
     def fit(self, X, y=None):
         "Find the clusters of X, shape (n, d), at least 2 points; ValueError if a parameter makes no sense."
         X = validate_data(self, X, dtype=[np.float64, np.float32], order='C', ensure_min_samples=2)
@@ -571,6 +572,7 @@ class AutoDBSCAN(ClusterMixin, BaseEstimator):
             self.labels_[~core] = self.predict(X[~core])
         return self
 
+    @np.errstate(under='ignore')
     def predict(self, X, assign_noise=False):
         """The cluster of the nearest core point for each row of X, shape (n, d); NotFittedError before fit.
 
@@ -671,6 +673,7 @@ class RescaledHDBSCAN(ClusterMixin, BaseEstimator):
     def __init__(self, min_cluster_size='auto'):
         self.min_cluster_size = min_cluster_size
 
+    @np.errstate(under='ignore')
     def fit(self, X, y=None):
         "Find the clusters of X, shape (n, d), at least 2 points; ValueError if they cannot be told apart."
         from fast_hdbscan import HDBSCAN  # here, because at the very first import numba compiles for half a minute

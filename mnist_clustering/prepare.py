@@ -147,6 +147,7 @@ class NormalizedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     def __init__(self, n_components='auto'):
         self.n_components = n_components
 
+    @np.errstate(under='ignore')
     def fit(self,
         X: np.ndarray, # (n, d)
         y: None = None # not used
@@ -168,6 +169,7 @@ class NormalizedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         self.explained_variance_ratio_ = shares
         return self
 
+    @np.errstate(under='ignore')
     def transform(self,
         X: np.ndarray # (n, d)
     ) -> np.ndarray: # (n, n_components_)

@@ -16,6 +16,7 @@ from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
 from sklearn.preprocessing import normalize
 
+from mnist_clustering import kmeans, machine
 from mnist_clustering.agglomerative import Ward, cut_tree
 from mnist_clustering.communities import AutoLouvain, check_graph, graph_of_points
 from mnist_clustering.dbscan import AutoDBSCAN, RescaledHDBSCAN, mutual_reachability_tree
@@ -209,6 +210,47 @@ def test_a_single_extreme_number_is_in_a_cluster_or_refused(name, value):
         assert model.labels_[7] == -1 or (model.labels_ == model.labels_[7]).sum() == 1
 
 
+HARD = {
+    'apart': blobs,
+    'single precision': blobs.astype(np.float32),
+    'in many dimensions': np.hstack([blobs, np.random.default_rng(0).normal(size=(300, 60))]),
+    'copies': blobs[np.arange(300) // 10 * 10],
+    'all the same': np.ones((40, 3)),
+    'tiny': blobs * 1e-300,
+    'huge': blobs * 1e298,
+    'far away': blobs + 1e9,
+    'of all sizes': np.vstack([blobs, np.eye(2, blobs.shape[1]) * [[1e200], [1e-200]]])}
+
+
+@pytest.mark.parametrize('name', sorted(CLUSTERERS.keys() - {'louvain'}) + ['normalized_pca'])
+@pytest.mark.parametrize('kind', HARD)
+@pytest.mark.filterwarnings('ignore')
+def test_errors_of_numpy_may_be_raised(name, kind):
+    "What is fitted where NumPy was told to raise is what is fitted where it was not."
+    def fit():
+        model = NormalizedPCA() if name == 'normalized_pca' else CLUSTERERS[name].make(n=len(X), seed=0)
+        try:
+            return model.fit(X)
+        except ValueError as error:
+            return str(error)
+
+    def told_of(model):
+        return [getattr(model, method)(X) for method in ('predict', 'predict_proba', 'transform')
+                if hasattr(model, method)] or [model.labels_]
+
+    X = HARD[kind]
+    plain = fit()
+    with np.errstate(all='raise'):
+        strict = fit()
+        if not isinstance(plain, str):
+            strict = told_of(strict)
+    if isinstance(plain, str):
+        assert strict == plain
+    else:
+        for one, other in zip(strict, told_of(plain), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
 @pytest.mark.parametrize('name', sorted(CLUSTERERS.keys() - {'gaussian_mixture', 'hdbscan'}))
 def test_more_than_65535_columns(name):
     "A mixture would need a table of 65,536² numbers, and HDBSCAN a minute."
@@ -224,6 +266,14 @@ def test_more_than_65535_columns(name):
 def test_a_mixture_in_too_many_dimensions_is_refused():
     with pytest.raises(MemoryError, match='A mixture in 1,000,000 dimensions needs about'):
         AutoGaussianMixture(1).fit(np.ones((2, 1_000_000)))
+
+
+@pytest.mark.parametrize('n_clusters', ['auto', 200])
+def test_a_mixture_that_does_not_fit_is_refused_before_its_number_is_looked_for(n_clusters, monkeypatch):
+    monkeypatch.setattr(kmeans, 'choose_n_clusters', None)
+    monkeypatch.setattr(machine, 'memory_left', lambda *_: (1000, 'here'))
+    with pytest.raises(MemoryError, match='A mixture of (20|200) for 300 points needs about'):
+        AutoGaussianMixture(n_clusters).fit(blobs)
 
 
 @pytest.mark.parametrize('seed', range(60))

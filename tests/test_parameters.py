@@ -696,6 +696,13 @@ def test_functions_refuse_wrong_seeds(seed):
             call()
 
 
+@pytest.mark.parametrize('k', [0, -1, 1.5, True, 'x', np.nan])
+def test_the_elbow_tries_numbers_of_clusters(k):
+    with pytest.raises(ValueError, match=r'^each of ks must be a whole number of at least 1, not '):
+        elbow(points, ks=[2, k])
+    assert elbow(points, ks=np.arange(1, 4)).n_clusters.tolist() == [1, 2, 3]
+
+
 def test_functions_take_seeds_of_numpy():
     for make in (lambda seed: elbow(points, range(1, 4), seed), lambda seed: louvain(graph, 1., seed),
                  lambda seed: show_images(images, 9, seed),
