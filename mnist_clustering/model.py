@@ -34,7 +34,18 @@ from mnist_clustering.communities import (
     second_choices,
     tree_of_clusters,
 )
-from .data import SIZE, as_labels, as_pixels, as_rows, as_table, counted, reason_of, refuse_mask, shown
+from mnist_clustering.data import (
+    SIZE,
+    as_labels,
+    as_pixels,
+    as_rows,
+    as_table,
+    counted,
+    reason_of,
+    refuse_mask,
+    refuse_names,
+    shown,
+)
 from .evaluation import as_clusters, as_names, map_clusters
 from .features import FEATURES, Features, MnistFeatures
 from .images import check_ratio
@@ -507,6 +518,7 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
         "Images as a table; bytes stay bytes where the features read images, and a quarter of the memory is enough."
         of_images = self._features_entry().of_images
         refuse_mask(images, 'images')
+        refuse_names(images, 'images')
         if of_images:
             images = as_table(images)
         elif np.ndim(images) > 2: # for a transformer of your own

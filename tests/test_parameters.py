@@ -324,6 +324,25 @@ def test_images_of_next_to_no_ink_are_refused(kind, form):
     assert not as_pixels(0 * masks).any() and as_pixels(images > 127).max() == 1
 
 
+@pytest.mark.parametrize('named', ['scans', Path('scans'), b'scans', ['scans/1.png', 'scans/2.png'], (Path('scans'),),
+                                   np.array(['scans'])])
+@pytest.mark.parametrize('use', [
+    as_stack, as_pixels, as_rows, as_table, DistortionMap().fit, DistortionFeatures().fit,
+    PixelFeatures().fit, ClusterModel('distortion').fit, ClusterModel('pixels', 'kmeans').fit,
+    ClusterModel(FunctionTransformer(), 'kmeans').fit])
+def test_names_of_images_are_no_images(use, named):
+    with pytest.raises(ValueError, match=r"^(images|X) must be an array of pixels, not the name .*scans.*: "
+                                         r'load_images reads folders and files$'):
+        use(named)
+
+
+@pytest.mark.parametrize('single', [None, 5, {'a': 1}, object()])
+@pytest.mark.parametrize('use', [as_stack, as_pixels, as_rows, as_table, DistortionMap().fit, PixelFeatures().fit])
+def test_a_single_value_is_no_images(use, single):
+    with pytest.raises(ValueError, match=r'^images must have the shape .*, not \(\); '):
+        use(single)
+
+
 def test_images_are_real_numbers():
     for other in (images.astype(complex), images.astype(str), images.astype('M8[s]'), np.where(images, images, None)):
         with pytest.raises(ValueError, match='^images must be real numbers, not of type'):
