@@ -56,10 +56,10 @@ def placement(
 ) -> tuple[np.ndarray | float, int]: # what to subtract, 0 where it makes no difference; the exponent to divide by
     "How to move and scale points so that sums of their squares keep the distances; ValueError if they are too large."
     X = as_floats(X)
+    exponent = largest_exponent(X)
     middle = X.mean(axis=0, dtype=np.float64)
     far = np.abs(middle).max() > 16 * np.ptp(X, axis=0).max() # their squares would drown the distances
     offset = middle if far else 0.
-    exponent = largest_exponent(X)
     return offset, largest_exponent(X - offset) if far else exponent
 
 

@@ -186,6 +186,8 @@ def test_every_clusterer_far_from_zero(name, offset):
 def test_numbers_that_are_too_large_are_refused(name):
     with pytest.raises(ValueError, match='X holds numbers above 1e300, too large to compute with: divide all by'):
         CLUSTERERS[name].make(n=300).fit(blobs * 1e300)
+    with warnings.catch_warnings(action='error'), pytest.raises(ValueError, match='X holds numbers above 1e300, too'):
+        CLUSTERERS[name].make(n=300).fit(blobs * 1e306)
 
 
 @pytest.mark.parametrize('name', sorted(CLUSTERERS))
@@ -218,6 +220,7 @@ HARD = {
     'all the same': np.ones((40, 3)),
     'tiny': blobs * 1e-300,
     'huge': blobs * 1e298,
+    'too large': blobs * 1e305,
     'far away': blobs + 1e9,
     'of all sizes': np.vstack([blobs, np.eye(2, blobs.shape[1]) * [[1e200], [1e-200]]])}
 
