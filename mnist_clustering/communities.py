@@ -241,6 +241,7 @@ class AutoLouvain(ClusterMixin, BaseEstimator):
         self.n_neighbors = n_neighbors
         self.seed = seed
 
+    @np.errstate(under='ignore')
     def fit(self,
         X: np.ndarray, # (n, d), at least 3 points
         y: None = None, # not used
