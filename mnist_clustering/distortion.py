@@ -367,8 +367,8 @@ class DistortionNeighbors(BaseEstimator):
     Raises
     ------
     ValueError
-        If images are not 28x28, have values out of range, are all the same or too few for the number of neighbours; or
-        if a parameter is out of range.
+        If images are not 28x28, have values out of range, are all the same or have the same edges, or are too few for
+        the number of neighbours; or if a parameter is out of range.
 
     Notes
     -----
@@ -415,6 +415,8 @@ class DistortionNeighbors(BaseEstimator):
         self.softness_ = choose_softness(len(X))
         self.upright_ = choose_upright(X, self.softness_, given.warp)
         self.edge_maps_, self.coarse_, self.directions_ = preprocess(X, self.upright_, self.softness_)
+        if not np.ptp(self.edge_maps_, axis=0).any():
+            raise ValueError('all images have the same edges: there is nothing to tell apart')
         result = cached('neighbors', self._find_neighbors, given.fresh, **self._recipe())
         self.neighbors_ = result['neighbors']
         self.distances_ = result['distances']

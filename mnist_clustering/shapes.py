@@ -247,8 +247,8 @@ class DistortionMap(ClusterMixin, _MapOfNeighbors):
     Raises
     ------
     ValueError
-        If images are not 28x28, have values out of range, are all the same, or are fewer than n_neighbors or
-        n_components plus 2; or if a parameter is out of range.
+        If images are not 28x28, have values out of range, are all the same or have the same edges, or are fewer than
+        n_neighbors or n_components plus 2; or if a parameter is out of range.
 
     Warns
     -----

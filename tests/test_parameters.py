@@ -2,6 +2,7 @@
 import importlib
 import inspect
 import re
+import warnings
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -341,6 +342,20 @@ def test_names_of_images_are_no_images(use, named):
 def test_a_single_value_is_no_images(use, single):
     with pytest.raises(ValueError, match=r'^images must have the shape .*, not \(\); '):
         use(single)
+
+
+@pytest.mark.parametrize('use', [DistortionMap(), DistortionMap(method='western_digits'), DistortionFeatures(),
+                                 ClusterModel('distortion'), ClusterModel('distortion', 'kmeans', 3)])
+def test_images_that_differ_too_little_for_the_distortion_are_refused(use):
+    "All distances would be 0, and the clusters those of the order of the images."
+    alike = np.full((300, 28, 28), 200, np.uint8)
+    alike.reshape(300, -1)[np.diag_indices(300)] += 1 # one pixel of each
+    with pytest.raises(ValueError, match='^all images have the same edges: there is nothing to tell apart$'):
+        use.fit(alike)
+    alike[0, :14] = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        use.fit(alike)
 
 
 def test_images_are_real_numbers():
