@@ -459,7 +459,7 @@ def together(scene, rng, share):
                     said = [child.said() for child in children]
                     told = f'{n} at once: {ended}'
                     for status, text in zip(ended, said):
-                        refused = status == 1 and 'another run is writing' in text
+                        refused = status == 1 and 'is writing to' in text
                         if status != 0 and not refused or 'Traceback' in text:
                             counts.bad('neither done nor refused', f'{told}: {text[-600:]}')
                     if 0 not in ended:

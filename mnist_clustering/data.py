@@ -85,7 +85,8 @@ def shown(
     r"What a person gave, as a sentence shows it: cut short, and with what commands a screen spelled as \x1b."
     text = str(given)
     if len(text) > length:
-        text = f'{text[:length // 2]} ... {text[-length // 2:]}'
+        kept = (length - len(' ... ')) // 2
+        text = f'{text[:kept]} ... {text[-kept:]}'
     return ''.join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 # %% ../nbs/00_data.ipynb #802866a9

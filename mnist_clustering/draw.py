@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PALETTE', 'NOISE', 'N_COLORS', 'SIGHTS', 'COLUMNS', 'SHOWN', 'CHOICE', 'simulate_sight', 'oklab',
            'distinct_colors', 'find_classes', 'encode', 'label_colors', 'as_tiles', 'montage', 'show_images',
-           'show_clusters', 'spread_out', 'plot_map', 'plot_twin_maps', 'plot_curves']
+           'show_clusters', 'spread_out', 'as_positions', 'plot_map', 'plot_twin_maps', 'plot_curves']
 
 # %% ../nbs/00d_draw.ipynb #dfa51f5a
 from collections.abc import Callable
@@ -248,6 +248,19 @@ def spread_out(
     return places
 
 # %% ../nbs/00d_draw.ipynb #3715b32b
+def as_positions(
+    xy: np.ndarray # (n, 2) numbers of any kind: an array, a list or a DataFrame
+) -> np.ndarray: # (n, 2) floats
+    "Where points are to be drawn; ValueError if these are no finite numbers."
+    try:
+        positions = np.asarray(xy, float)
+    except (TypeError, ValueError): # text, or what is missing
+        positions = np.full(np.shape(xy), np.nan)
+    if positions.shape[1:] != (2,) or not np.isfinite(positions).all():
+        raise ValueError(f'xy must be finite numbers of the shape (n, 2), and it is of {positions.shape}, '
+                         'or something in it is no number')
+    return positions
+
 def plot_map(
     xy: np.ndarray, # (n, 2) positions
     labels: np.ndarray, # (n,) values of any kind; -1, None and NaN are noise and drawn grey
@@ -256,9 +269,7 @@ def plot_map(
     classes: list | None = None # as label_colors
 ) -> plt.Axes: # the map
     "Draw points in two dimensions, one colour for each label, with the label in the middle of its points."
-    xy = np.asarray(xy)
-    if xy.shape[1:] != (2,) or not np.isfinite(xy).all():
-        raise ValueError(f'xy must be finite numbers of the shape (n, 2), not of {xy.shape}')
+    xy = as_positions(xy)
     labels = as_labels(labels, len(xy))
     classes = find_classes(labels) if classes is None else classes
     codes, colors = pd.factorize(label_colors(labels, classes))

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from .data import SIZE, as_pixels
-from .draw import NOISE, label_colors, montage, spread_out
+from .draw import NOISE, as_positions, label_colors, montage, spread_out
 from .evaluation import apply_names, as_clusters, as_names, map_clusters, number_labels
 from .machine import check_memory
 from .store import whole_file
@@ -194,9 +194,7 @@ def interactive_map(
         raise ValueError(f'images, xy, clusters and all other columns must have the same length, at least 1, '
                          f'not {counted}')
     check_memory(1_200 * len(images), f'A page of {len(images):,} images') # measured: 348 MB for 300,000, with save_map
-    xy = np.asarray(xy, np.float32)
-    if xy.shape != (len(xy), 2) or not np.isfinite(xy).all():
-        raise ValueError(f'xy must be two finite numbers for each image, and it has the shape {xy.shape} or a NaN')
+    xy = as_positions(xy).astype(np.float32)
 
     if names is not None and len(clusters) > 1:
         raise ValueError(f'names must be of one clustering, and there are {len(clusters)}: make a map of each')

@@ -280,7 +280,8 @@ class AutoKMeans(ClusterMixin, BaseEstimator):
         "The cluster of the nearest centre for each point; NotFittedError before fit."
         check_is_fitted(self)
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        return self.kmeans_.predict(move_and_scale(X, self.offset_, self.exponent_))
+        points = move_and_scale(X, self.offset_, self.exponent_)
+        return self.kmeans_.predict(points.astype(self.kmeans_.cluster_centers_.dtype)) # it reads no other precision
 
 # %% ../nbs/03_kmeans.ipynb #7986540f
 class AutoGaussianMixture(ClusterMixin, BaseEstimator):

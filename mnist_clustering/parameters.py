@@ -61,7 +61,7 @@ class Parameter:
             return str(value)
         plain = self._as_plain(value)
         if plain is None or not self._is_between(plain, shape):
-            raise self._refusal(name, short_repr(value), shape)
+            raise self._refusal(name, ' '.join(short_repr(value).split()), shape) # a table has several lines
         return plain
 
     @property

@@ -8,7 +8,7 @@ __all__ = ['WATCHERS', 'MANIFEST', 'WRITTEN_BY', 'PARSING', 'CONTENTS', 'FORM', 
            'foreign_paths', 'in_the_way', 'belongs_to_another', 'refuse_foreign', 'real_folder', 'exchange',
            'carry_over', 'free_name', 'remove_run', 'commit', 'settle', 'clean_up', 'run_folder', 'fingerprint',
            'versions', 'module_source', 'cache_folder', 'describe', 'read_entry', 'write_entry', 'own_files', 'sweep',
-           'cached', 'progress', 'clear_cache']
+           'uncached', 'cached', 'progress', 'clear_cache']
 
 # %% ../nbs/00c_store.ipynb #2923b61f
 import ast
@@ -23,6 +23,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from contextvars import ContextVar
 from fnmatch import fnmatchcase
 from functools import cache
 from hashlib import blake2b
@@ -30,6 +31,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryFile
 from threading import Lock
 
 import numpy as np
@@ -86,8 +88,10 @@ def lock(
     held = FileLock(file)
     with announced('work', path):
         try:
-            file.touch() # FileLock would make missing folders, and wait where no file can be made
-            held.acquire(timeout)
+            TemporaryFile(dir=path.parent).close() # FileLock would make missing folders, and wait where none can write
+            with warnings.catch_warnings():
+                warnings.filterwarnings('ignore', 'flock not supported') # then it writes who works here into the file
+                held.acquire(timeout)
         except TimeoutError:
             raise
         except OSError as error:
@@ -560,6 +564,17 @@ def sweep(
                 file.unlink(missing_ok=True)
 
 # %% ../nbs/00c_store.ipynb #44bf8d76
+_KEEPING = ContextVar('keeping', default=True)
+
+@contextmanager
+def uncached() -> Iterator[None]:
+    "Inside the `with`, and in this thread, nothing is read from the cache or written to it."
+    before = _KEEPING.set(False)
+    try:
+        yield
+    finally:
+        _KEEPING.reset(before)
+
 def cached(
     name: str, # what it is, for the people who look into the folder
     make: Callable[[], dict[str, np.ndarray]], # does the work
@@ -567,6 +582,8 @@ def cached(
     **recipe # everything that the result depends on, besides the versions of the libraries
 ) -> dict[str, np.ndarray]: # what `make` returned, now or earlier
     "Make named arrays once, and read them from the cache ever after; TypeError if they are not of numbers or text."
+    if not _KEEPING.get():
+        return make()
     libraries = versions()
     libraries.pop('mnist-clustering', None) # the recipe tells which of our own code matters
     folder = Path(os.path.realpath(cache_folder()))

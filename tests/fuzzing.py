@@ -1095,7 +1095,8 @@ class Graph:
     parameters: dict
 
     def may_refuse(self, plain):
-        return len(plain) < 5 or any(value >= len(plain) for value in self.parameters.values())
+        drowned = self.clusterer == 'hdbscan' and (self.points.offset or self.points.outlier) # by seven digits
+        return drowned or len(plain) < 5 or any(value >= len(plain) for value in self.parameters.values())
 
 
 def make_graph(case):
@@ -1447,6 +1448,7 @@ def judge_features(case, folder):
     shown = array.ndim > 1 and (array.shape[1:] in ((28, 28), (28, 28, 1), (784,))) and len(array)
     with np.errstate(all='ignore'):
         usable = shown and kind in 'biuf' and bool((array >= 0).all() and (array <= top).all())
+        usable &= bool(kind == 'b' or not shown or array.max() > top / 255) # no mask of 0 and 1 is meant so
     if asked.refusal is not None:
         if usable and len(array) > 3 and kind in 'biu' and array.any() and case.features != 'ClusterModel':
             raise nonsense(f'refused what is right: {asked.refusal}')

@@ -158,6 +158,17 @@ def test_ward_predicts_by_its_own_criterion():
         assert model.predict([point])[0] == np.argmin(costs)
 
 
+@pytest.mark.parametrize('name', ['kmeans', 'gaussian_mixture', 'ward', 'dbscan'])
+def test_points_of_another_precision_get_the_same_clusters(name):
+    rng = np.random.default_rng(0)
+    X = np.concatenate([rng.normal(5 * i, 1, (50, 4)) for i in range(3)])
+    entry = CLUSTERERS[name]
+    for fitted, later in ((np.float64, np.float32), (np.float32, np.float64)):
+        n_clusters = 'auto' if entry.finds_n_clusters else 3
+        found = entry.make(n=len(X), n_clusters=n_clusters, seed=0).fit(X.astype(fitted))
+        np.testing.assert_array_equal(found.predict(X.astype(later)), found.labels_)
+
+
 @pytest.mark.parametrize('model', [AutoDBSCAN(), AutoDBSCAN(eps=.1, min_samples=2), Ward(), Ward(n_clusters=2)])
 @pytest.mark.filterwarnings('ignore:no (eps|gap) stands out')
 def test_few_points(model):

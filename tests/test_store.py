@@ -808,3 +808,27 @@ def test_no_bar_where_nobody_watches(capfd, monkeypatch):
     with store.progress(total=2) as bar:
         bar.update()
     assert capfd.readouterr() == ('', '')
+
+
+def test_a_disk_that_cannot_lock_files_is_worked_on_all_the_same(tmp_path):
+    "There, filelock writes into the file who holds it, and waits for ever for a file that somebody else has made."
+    code = """
+import errno, fcntl, os, sys
+def refuse(*_):
+    raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+fcntl.flock = fcntl.lockf = refuse
+from mnist_clustering.store import lock, run_folder, whole_file
+with whole_file('a.txt') as part:
+    part.write_text('a')
+with run_folder('run', ['b.txt']) as folder:
+    (folder / 'b.txt').write_text('b')
+with lock('c'):
+    try:
+        with lock('c', timeout=0):
+            pass
+    except TimeoutError:
+        print('held')
+print(sorted(os.listdir()))
+"""
+    ended = subprocess.run([sys.executable, '-c', code], cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    assert (ended.stdout, ended.stderr) == ("held\n['a.txt', 'run']\n", '')
