@@ -10,8 +10,8 @@ config = ConfigParser(delimiters=['='])
 config.read('settings.ini', encoding='utf-8')
 cfg = config['DEFAULT']
 
-extras = {name: split(cfg[f'{name}_requirements']) for name in ('networks', 'notebooks', 'docs', 'dev')}
-extras['dev'] += extras['networks'] + extras['notebooks'] + extras['docs']
+extras = {name: split(cfg[f'{name}_requirements']) for name in ('networks', 'scale', 'notebooks', 'docs', 'dev')}
+extras['dev'] += extras['networks'] + extras['scale'] + extras['notebooks'] + extras['docs']
 
 # a package index has no files beside the page: its links lead to the repository
 git_url, branch = cfg['git_url'], cfg['branch']

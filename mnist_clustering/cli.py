@@ -7,8 +7,8 @@ __all__ = ['MENDED_THERE', 'WHOLE', 'STOPPED', 'ASSIGNED_FILES', 'BOARDS', 'one_
            'ReadParameter', 'own_path', 'registries', 'entry_parameters', 'cluster_parser', 'chosen_parameters',
            'first_digits', 'own_features', 'read_rows', 'rows_of', 'check_paths', 'check_rows', 'sorted_folder',
            'refuse_export', 'full_names', 'export_images', 'latest_corrections', 'cluster_own', 'cluster_digits',
-           'mnist_cluster', 'mnist_assign', 'mnist_scores', 'mnist_features', 'mnist_compare', 'read_board',
-           'mnist_clear_cache']
+           'mnist_cluster', 'model_folder', 'check_engine', 'say_rate', 'assign_many', 'mnist_assign', 'mnist_scores',
+           'mnist_features', 'mnist_compare', 'read_board', 'mnist_clear_cache']
 
 # %% ../nbs/15_cli.ipynb #19cbee2a
 import atexit
@@ -21,12 +21,14 @@ import sys
 import warnings
 from argparse import Action, ArgumentParser, ArgumentTypeError, Namespace, RawTextHelpFormatter
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import partial, wraps
 from pathlib import Path
 from threading import Thread, active_count
+from time import monotonic
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from . import __version__
@@ -107,7 +109,7 @@ def _of_memory(error):
 def _sentence(command, message):
     "What a command has to say, in one line."
     from mnist_clustering.data import shown
-    return f'{command}: {shown(message, 1000)}'
+    return shown(f'{command}: {message}', 1000)
 
 def _open_streams():
     "Give what is printed a place, also where the shell has closed it; a name that a terminal cannot write is spelled."
@@ -250,7 +252,8 @@ class Parser(ArgumentParser):
         return options
 
     def error(self, message):
-        raise ValueError(f'{message}; {self.prog} --help says what there is')
+        from mnist_clustering.data import shown
+        raise ValueError(f'{shown(message, 400)}; {self.prog} --help says what there is')
 
     def _with_hint(self, word):
         "An unknown word, and the nearest flag if it looks like one."
@@ -699,6 +702,62 @@ def mnist_cluster(
     else:
         cluster_digits(options)
 
+# %% ../nbs/15_cli.ipynb #782d1174
+def model_folder(
+    folder: Path # of a run of mnist_cluster, or of a saved model
+) -> Path: # of the saved model
+    "Where the model of a run is."
+    inside = folder / 'model'
+    return inside if os.path.isdir(inside) else folder
+
+
+def check_engine(
+    options # of mnist_assign
+) -> None: # returns if all is well
+    "ValueError for an option that the engine does not know."
+    if options.engine == 'memory' and options.as_is:
+        raise ValueError('--as_is is for --engine stream and spark: give one of them, or leave out --as_is')
+    if options.engine != 'spark' and options.master:
+        raise ValueError('--master is for --engine spark: give both, or leave out --master')
+    for name in ('features', 'export', 'dry_run'):
+        if options.engine != 'memory' and getattr(options, name):
+            raise ValueError(f'--{name} needs all images in memory: leave out --engine, or --{name}')
+
+
+def say_rate(
+    every: float = 10. # seconds
+) -> Callable: # takes how many images are done, and how many in each second
+    "Tell how far the work is, a line now and then; nothing where a bar on the terminal does."
+    last = monotonic()
+
+    def tell(n, rate):
+        nonlocal last
+        if not sys.stderr.isatty() and monotonic() - last >= every:
+            last = monotonic()
+            say_now(f'{n:,} images, {rate:,.0f} a second')
+    return tell
+
+
+def assign_many(
+    options # of mnist_assign
+) -> None: # writes labels, skipped.csv and run.json
+    "Assign images that need not fit into memory."
+    from mnist_clustering.data import counted, shown
+    from mnist_clustering.scale import assign, run_on_spark
+    check_paths(options.paths, options.out)
+    source = [str(path) for path in options.paths]
+    source = source if len(source) > 1 else source[0]
+    model = model_folder(options.model)
+    if options.engine == 'stream':
+        about = assign(model, source, options.out, options.as_is, say_rate())
+    else:
+        about = run_on_spark(options.master or 'local[*]', model, source, options.out, options.as_is)
+    for cluster in about['clusters']:
+        print(f"{cluster['name'] or cluster['cluster']}: {cluster['n']:,}")
+    print(f"{counted(about['n'], 'image')}, {about['n'] / about['seconds']:,.0f} a second; "
+          f"{about['left_out']:,} left out, see skipped.csv.")
+    print(f'Every image is in {shown(options.out)}/labels.')
+
 # %% ../nbs/15_cli.ipynb #be42ead6
 ASSIGNED_FILES = ['labels.csv', 'labels.parquet', 'skipped.csv']
 
@@ -716,19 +775,31 @@ def mnist_assign(
                         help='folder to write to; an earlier one there is replaced (default: output/assigned)')
     parser.add_argument('--export', choices=['link', 'copy'],
                         help='link or copy the images into a folder for each name, in OUT-sorted')
+    parser.add_argument('--engine', choices=['memory', 'stream', 'spark'], default='memory',
+                        help='memory: all images are read, then assigned (default)\n'
+                             'stream: more images than memory, part after part; a stopped run goes on where it was\n'
+                             'spark: on a cluster of computers')
+    parser.add_argument('--master', help='which cluster --engine spark is to use, such as spark://host:7077\n'
+                                         '(default: local[*], the cores of this computer)')
+    parser.add_argument('--as_is', action='store_true',
+                        help='the images are in the form of MNIST: .npy or Parquet with 28 x 28 bytes an image,\n'
+                             'which are taken as they are; for --engine stream and spark')
     parser.add_argument('--dry_run', action='store_true', help='write nothing, and tell what --export would put where')
     options = parser.parse_args(argv)
+    check_engine(options)
+    if options.engine != 'memory':
+        assign_many(options)
+        return
     import pandas as pd
 
     from mnist_clustering.data import shown
     from mnist_clustering.images import load_images
     from mnist_clustering.model import ClusterModel
-    from mnist_clustering.own_run import NONE, assign_images, write_csv, write_parquet
+    from mnist_clustering.scale import NONE, assign_images, write_csv, write_parquet
     from mnist_clustering.store import cached, run_folder
     if options.dry_run and not options.export:
         raise ValueError('--dry_run tells what --export would do: give --export link or --export copy as well')
-    inside = options.model / 'model'
-    model = ClusterModel.load(inside if os.path.isdir(inside) else options.model)
+    model = ClusterModel.load(model_folder(options.model))
     check_paths(options.paths, options.out)
     to_export = sorted_folder(options.out) if options.export else None
     table = read_rows(options.features) if options.features else None

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache, partial
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -245,11 +245,11 @@ def best_precision(
 
 # %% ../nbs/01_cnn.ipynb #8c3eaced
 def read_in_parts(
-    model, # keras.Model
+    read: Callable, # what a model says of some images
     pixels: np.ndarray # (n, 28, 28, 1) float32
 ) -> np.ndarray: # (n, k) float32
     "What a model says of many images, 500 at a time."
-    return np.concatenate([model(pixels[start:start + 500], training=False) for start in range(0, len(pixels), 500)])
+    return np.concatenate([read(pixels[start:start + 500]) for start in range(0, len(pixels), 500)])
 
 @cache
 def fused_normalization(): # a class of Keras layers
@@ -329,7 +329,7 @@ def train_network(
                 curves['accuracy'].append(means[1])
                 of_this_epoch.clear()
                 if new_pixels is not None:
-                    answers = read_in_parts(model, new_pixels).argmax(axis=1)
+                    answers = read_in_parts(partial(model, training=False), new_pixels).argmax(axis=1)
                     curves['val_accuracy'].append(np.mean(answers == new_labels))
     result = {f'weight_{i:02}': weight for i, weight in enumerate(model.get_weights())}
     return result | {name: np.array(curve) for name, curve in curves.items() if curve}
@@ -457,10 +457,20 @@ def seventh_layer(
     "The 128 numbers before the last layer (in the original network, the output of its 7th layer)."
     check_memory(7_500 * len(images), f'Reading {len(images):,} images with a network') # measured: 7.0 to 7.3 kB each
     pixels = deskew(images)[..., np.newaxis]
+    return read_in_parts(_reader(network, tuple((weight.shape, weight.tobytes()) for weight in weights)), pixels)
+
+@lru_cache(4) # to build and compile one takes as long as to read ten thousand images
+def _reader(network, packed):
+    "A compiled network that ends before its last layer; its weights are given as shapes and bytes."
+    tf = load_tensorflow()
+    weights = [np.frombuffer(data, np.float32).reshape(shape) for shape, data in packed]
     with fixed_keras() as keras, kept_random_state():
         model = NETWORKS[network].make(len(weights[-1]))
         model.set_weights(weights)
-        return read_in_parts(keras.Model(model.inputs[0], model.layers[-2].output), pixels)
+        reader = keras.Model(model.inputs[0], model.layers[-2].output)
+        read = tf.function(partial(reader, training=False), [tf.TensorSpec(reader.input.shape, tf.float32)])
+        read.get_concrete_function() # compiled here, where Keras has no settings of a person
+        return read
 
 # %% ../nbs/01_cnn.ipynb #685833ee
 def predict_classes(

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['RESOLUTIONS', 'NEARLY', 'LOST', 'LEAST', 'FIRM', 'neighbor_graph', 'told_apart', 'graph_of_points',
            'check_graph', 'louvain', 'kept_share', 'stability_curve', 'finest_stable', 'warn_if_not_firm',
-           'AutoLouvain', 'memberships', 'second_choices', 'closest_pairs', 'leaf_order', 'tree_of_clusters',
-           'loosest_clusters']
+           'AutoLouvain', 'memberships', 'first_choices', 'second_choices', 'closest_pairs', 'leaf_order',
+           'tree_of_clusters', 'loosest_clusters']
 
 # %% ../nbs/07b_communities.ipynb #4d7454c0
 import warnings
@@ -281,20 +281,30 @@ def memberships(
     totals = np.asarray(into.sum(axis=1)).ravel()
     return csr_matrix(into.multiply(1 / np.maximum(totals, 1e-300)[:, None]))
 
+def first_choices(
+    shares: csr_matrix, # (m, n_clusters) from memberships
+    besides: np.ndarray | None = None # (m,) a cluster of each that does not count
+) -> np.ndarray: # (m,) the cluster with the largest share, the first one of several; -1 if there is none
+    "Which cluster most connections of each image lead into."
+    rows = np.repeat(np.arange(shares.shape[0]), np.diff(shares.indptr))
+    counts = shares.data > 0
+    if besides is not None:
+        counts &= shares.indices != np.asarray(besides)[rows]
+    rows, clusters, values = rows[counts], shares.indices[counts], shares.data[counts]
+    order = np.lexsort((clusters, -values, rows))
+    has_any, first = np.unique(rows[order], return_index=True)
+    chosen = np.full(shares.shape[0], -1)
+    chosen[has_any] = clusters[order[first]]
+    return chosen
+
 def second_choices(
     shares: csr_matrix, # (m, n_clusters) from memberships
     clusters: np.ndarray # (m,) the cluster of each
 ) -> tuple[np.ndarray, np.ndarray]: # (m,) the share of its own cluster; (m,) the next one, -1 if there is none
     "How sure the cluster of each image is, and which other one comes next."
     clusters = np.asarray(clusters)
-    rows = np.arange(len(clusters))
-    confidence = np.asarray(shares[rows, clusters]).ravel()
-    others = shares.tolil()
-    others[rows, clusters] = 0
-    others = others.tocsr()
-    second = np.asarray(others.argmax(axis=1)).ravel()
-    second[np.asarray(others.max(axis=1).todense()).ravel() == 0] = -1
-    return confidence, second
+    confidence = np.asarray(shares[np.arange(len(clusters)), clusters]).ravel()
+    return confidence, first_choices(shares, clusters)
 
 # %% ../nbs/07b_communities.ipynb #5fb3d469
 def closest_pairs(

@@ -9,9 +9,10 @@ __all__ = ['BOX', 'FAINT', 'WHITE', 'NO_PAPER', 'FORMATS', 'SUFFIXES', 'MAX_PIXE
            'SIDE', 'LEAST', 'SETTLED', 'OPTIONS', 'to_grey', 'split_grey', 'paper_pixels', 'border_pixels',
            'light_border', 'level_paper', 'find_marks', 'crop_ink', 'scale_ink', 'center_ink', 'Prepared',
            'prepare_image', 'read_file', 'check_ratio', 'unpack', 'Item', 'natural_order', 'path_order', 'as_text',
-           'items_of_folder', 'items_of_zip', 'items_of_tar', 'items_of_array', 'read_idx', 'items_of_idx',
-           'items_of_npz', 'items_of_table', 'items_of_csv', 'items_of_parquet', 'find_items', 'OwnImages', 'Page',
-           'read_pages', 'read_item', 'load_images']
+           'files_of_folder', 'items_of_folder', 'item_of_file', 'items_of_zip', 'items_of_tar', 'items_of_array',
+           'read_idx', 'items_of_idx', 'items_of_npz', 'find_column', 'items_of_table', 'items_of_csv',
+           'items_of_parquet', 'find_items', 'OwnImages', 'Page', 'read_pages', 'read_item', 'PreparedItems',
+           'prepare_items', 'load_images']
 
 # %% ../nbs/00b_images.ipynb #510be8a9
 import bz2
@@ -494,13 +495,10 @@ def _other(name):
     "Why a file is not opened that has neither the name of an image nor that of an archive that can be read."
     return OTHER_ARCHIVE if name.lower().endswith(('.7z', '.rar')) else NO_IMAGE
 
-def items_of_folder(
-    folder: Path # with images, at any depth
-) -> Iterator[Item]: # in natural order, folder by folder
-    """All images in a folder; links are followed, each folder once, and hidden files are left out.
-
-    An archive is read as if it were a folder.
-    """
+def files_of_folder(
+    folder: Path # with files, at any depth
+) -> Iterator[tuple[str, str | Exception]]: # name, and where it lies or why it cannot be read; in natural order
+    "All files in a folder, folder by folder; links are followed, each folder once, and hidden files are left out."
     seen = set()
     waiting = [(str(folder), '')] # the next one last
     while waiting: # folders may lie deeper than Python can call itself
@@ -511,7 +509,7 @@ def items_of_folder(
                 identity = status.st_dev, status.st_ino
                 entries = [] if identity in seen else os.listdir(place) # a link back, or a second way to it
             except OSError as error:
-                yield Item(as_text(name) or str(folder), error)
+                yield name or str(folder), error
                 continue
             seen.add(identity)
             entries = [entry for entry in entries if not _is_hidden(entry)]
@@ -520,11 +518,28 @@ def items_of_folder(
             waiting += [(os.path.join(place, entry), prefix + entry) for entry in entries]
         elif not os.path.isfile(place):
             reason = 'a device or a pipe, not a file' if os.path.exists(place) else 'a link that leads nowhere'
-            yield Item(as_text(name), ValueError(reason))
-        elif _is_archive_name(name):
+            yield name, ValueError(reason)
+        else:
+            yield name, place
+
+def items_of_folder(
+    folder: Path # with images, at any depth
+) -> Iterator[Item]: # in natural order, folder by folder
+    "All images in a folder; an archive is read as if it were a folder."
+    for name, place in files_of_folder(folder):
+        if isinstance(place, str) and _is_archive_name(name):
             yield from _items_inside(Path(place), as_text(name))
         else:
-            yield Item(as_text(name), Path(place) if _is_image_name(name) else _other(name))
+            yield item_of_file(name, place)
+
+def item_of_file(
+    name: str, # from files_of_folder
+    place: str | Exception # from files_of_folder
+) -> Item: # with the place, if it may be an image by its name
+    "A file in a folder as an item."
+    if isinstance(place, str):
+        return Item(as_text(name), Path(place) if _is_image_name(name) else _other(name))
+    return Item(as_text(name), place)
 
 def _items_inside(file, name):
     "All images in an archive that lies in a folder; it takes the place of a folder in their names."
@@ -568,14 +583,15 @@ def _read_zipped(archive, info):
     return archive.read(info)
 
 def items_of_zip(
-    file: Path # a zip archive
+    file: Path, # a zip archive
+    part: slice = slice(None) # of its entries in natural order
 ) -> Iterator[Item]: # in natural order
-    "All images in a zip archive, read in place; nothing is unpacked to the disk."
+    "All images in a zip archive, or in a part of it, read in place; nothing is unpacked to the disk."
     try:
         with zipfile.ZipFile(file) as archive:
             sizes = [info.file_size for info in archive.infolist()]
             check_ratio(sum(size for size in sizes if size <= MAX_BYTES), os.path.getsize(file)) # of those it will read
-            for info in sorted(archive.infolist(), key=lambda info: path_order(info.filename)):
+            for info in sorted(archive.infolist(), key=lambda info: path_order(info.filename))[part]:
                 is_link = stat.S_ISLNK(info.external_attr >> 16)
                 item = None if info.is_dir() else _entry(info.filename, is_link, partial(_read_zipped, archive, info))
                 if item:
@@ -736,13 +752,16 @@ def items_of_npz(
 LABEL_COLUMNS = 'label', 'labels', 'class', 'target', 'y', 'digit' # what tables call it
 IMAGE_COLUMNS = 'image', 'img', 'file', 'file_name', 'filename', 'path', 'name', 'bytes'
 
-def _column(names, wanted):
+def find_column(
+    names: Iterable, # of columns
+    wanted: Iterable[str] # in small letters, the most likely one first
+) -> object: # one of the names
     "The column that is called so, in capitals or not; None if there is none."
     return next((name for word in wanted for name in names if str(name).lower() == word), None)
 
 def _split_pixels(table, header):
     "A table of pixels: the pixels and the labels, which have a column of their own or are missing."
-    label = _column(table.columns, LABEL_COLUMNS) if header else None
+    label = find_column(table.columns, LABEL_COLUMNS) if header else None
     is_square = round(table.shape[1]**.5)**2 == table.shape[1]
     if label is None and not is_square:
         label = table.columns[0]
@@ -761,8 +780,8 @@ def items_of_table(
         if len(pixels.columns) != len(pixels.select_dtypes('number').columns):
             raise ValueError(f'{what} has columns that are no pixels: give one column of labels, and the pixels')
         return items_of_array(pixels.to_numpy(), labels, what)
-    label = _column(table.columns, LABEL_COLUMNS)
-    image = _column(table.columns, IMAGE_COLUMNS)
+    label = find_column(table.columns, LABEL_COLUMNS)
+    image = find_column(table.columns, IMAGE_COLUMNS)
     if image is None:
         rest = [name for name in table if name != label]
         if not rest:
@@ -816,7 +835,7 @@ def items_of_csv(
         numbers = [bool(re.fullmatch(r'\s*"?[\d.]+(e[+-]?\d+)?"?\s*', field)) for field in fields]
         header = sum(numbers) < len(fields) / 2
         if len(fields) < 16: # a table of paths, with known names of columns or with none
-            header = _column(fields, LABEL_COLUMNS + IMAGE_COLUMNS) is not None
+            header = find_column(fields, LABEL_COLUMNS + IMAGE_COLUMNS) is not None
         check_memory(os.path.getsize(file), 'the table')
         with unpack(file, MOST_TEXT) as content:
             parts = pd.read_csv(content, sep=separator, header=0 if header else None, chunksize=2000,
@@ -872,9 +891,10 @@ def _shrink(part):
     return part.astype(dict.fromkeys(small, np.uint8))
 
 def items_of_parquet(
-    file: Path # with a column of image bytes, as Hugging Face has them, of paths, or a column a pixel
+    file: Path, # with a column of image bytes, as Hugging Face has them, of paths, or a column a pixel
+    groups: range | None = None # which row groups; all when None
 ) -> Iterator[Item]: # row by row
-    "The images of a Parquet file, a few at a time."
+    "The images of a Parquet file, or of a part of it, a few at a time."
     from pyarrow.parquet import ParquetFile
 
     file = Path(file)
@@ -890,8 +910,10 @@ def items_of_parquet(
                 table = pd.concat(parts, ignore_index=True) if parts else parquet.read().to_pandas()
                 yield from items_of_table(table, file.parent, True, str(file))
                 return
-            start = n_bytes = 0
-            for batch in parquet.iter_batches(batch_size=20): # a file of each may be large
+            groups = range(parquet.num_row_groups) if groups is None else groups
+            start = sum(parquet.metadata.row_group(group).num_rows for group in range(groups.start))
+            n_bytes = 0
+            for batch in parquet.iter_batches(batch_size=20, row_groups=groups): # a file of each may be large
                 for i, item in enumerate(items_of_table(batch.to_pandas(), file.parent, True, str(file))):
                     if isinstance(item.content, bytes):
                         n_bytes += len(item.content)
@@ -1306,6 +1328,44 @@ OPTIONS = {
     'center': Parameter(True, 'put the middle of the mass of the ink into the middle'),
     'speck': Parameter(.02, 'a separate mark with a smaller share of the ink is no ink', low=0., high=1.)}
 
+class PreparedItems(NamedTuple):
+    "Images that were read, and what is known of them."
+    images: np.ndarray # (n, 28, 28) uint8
+    rows: pd.DataFrame # what was done to each
+    skipped: pd.DataFrame # name and reason of what could not be read
+    turned: float # the share that was turned round, of the images that tell what is paper; NaN if none does
+
+def prepare_items(
+    items: Iterable[Item], # from find_items
+    invert: bool | str = 'auto', # as load_images
+    steps: dict | None = None, # as prepare_image
+    turned: float | None = None, # of other images, if these are a part of them; their own when None
+    on_error: str = 'skip', # as load_images
+    keep: Callable | None = None # as load_images
+) -> PreparedItems: # in the order of the items
+    "Read items and bring them into the form of MNIST."
+    skipped, parts = [], []
+    pixels = bytearray() # grows where it lies, so that the images are never there twice
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore') # about files that are listed as skipped
+        chunk = []
+        for item, pages, reason in _read_items(items, invert, steps or {}, keep):
+            chunk += pages
+            if reason is not None:
+                if on_error == 'raise' and item.content is not NO_IMAGE:
+                    raise ValueError(f"{item.name} cannot be read: {reason}; on_error='skip' leaves it out")
+                skipped.append((f'{item.name}#{len(pages) + 1}' if pages else item.name, reason))
+            if len(chunk) >= 1000:
+                parts.append(_as_columns(chunk, pixels))
+                chunk = []
+        parts.append(_as_columns(chunk, pixels))
+    skipped = pd.DataFrame(skipped, columns=['name', 'reason'], dtype=object)
+    images = np.frombuffer(pixels, np.uint8).reshape(-1, SIZE, SIZE)
+    rows, others = _join_parts(parts)
+    of_these = _share_turned(rows, others)
+    _settle_polarity(images, rows, *others, of_these if turned is None else turned)
+    return PreparedItems(images, rows, skipped, of_these)
+
 def load_images(
     source, # a folder, an archive, a table, an image, an array or a DataFrame; or a list of such
     labels: str | None = None, # 'folders': the folder, or archive, in which an image lies says what it shows
@@ -1321,28 +1381,10 @@ def load_images(
     "Images from anywhere in the form of MNIST; ValueError if there are none that can be read."
     given = check_values(OPTIONS, dict(labels=labels, on_error=on_error, invert=invert, level=level, crop=crop,
                                        scale=scale, center=center, speck=speck))
-    invert = given['invert']
     steps = {name: given[name] for name in ('level', 'crop', 'scale', 'center', 'speck')}
-    skipped, parts = [], []
-    pixels = bytearray() # grows where it lies, so that the images are never there twice
     watched = sys.stderr.isatty() or 'JPY_SESSION_NAME' in os.environ # as everywhere in this package
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore') # about files that are listed as skipped
-        chunk = []
-        items = tqdm(find_items(source), desc='reading images', leave=False, disable=not watched)
-        for item, pages, reason in _read_items(items, invert, steps, keep):
-            chunk += pages
-            if reason is not None:
-                if on_error == 'raise' and item.content is not NO_IMAGE:
-                    raise ValueError(f"{item.name} cannot be read: {reason}; on_error='skip' leaves it out")
-                skipped.append((f'{item.name}#{len(pages) + 1}' if pages else item.name, reason))
-            if len(chunk) >= 1000:
-                parts.append(_as_columns(chunk, pixels))
-                chunk = []
-        parts.append(_as_columns(chunk, pixels))
-    skipped = pd.DataFrame(skipped, columns=['name', 'reason'], dtype=object)
-    images = np.frombuffer(pixels, np.uint8).reshape(-1, SIZE, SIZE)
-    rows, others = _join_parts(parts)
+    items = tqdm(find_items(source), desc='reading images', leave=False, disable=not watched)
+    images, rows, skipped, _ = prepare_items(items, given['invert'], steps, on_error=on_error, keep=keep)
     if not len(images):
         found = 'no files'
         if len(skipped):
@@ -1352,7 +1394,6 @@ def load_images(
             first = skipped['name'][reasons == usual].iloc[0]
             found = f'{counted(len(skipped), "file")}, and none can be read; {first}: {usual}'
         raise ValueError(f'{_call(source)} holds no images ({found})')
-    _settle_polarity(images, rows, *others)
     _warn_of_size(rows)
     if _is_tar(source):
         order = sorted(range(len(rows)), key=lambda i: path_order(rows['name'].iloc[i]))
@@ -1397,12 +1438,16 @@ def _join_parts(parts):
         start += len(table)
     return pd.concat(rows, ignore_index=True), (np.concatenate(other_images), pd.concat(other_rows))
 
-def _settle_polarity(images, rows, other_images, other_rows):
+def _share_turned(rows, others):
+    "The share of images that were turned round, of those that tell what is paper."
+    _, other_rows = others
+    tells = np.ones(len(rows), bool)
+    tells[other_rows.index] = False
+    return float(rows['inverted'][tells & rows['warning'].ne('blank')].mean())
+
+def _settle_polarity(images, rows, other_images, other_rows, share):
     "Images that do not tell what is paper follow those that do, if nine of ten of these agree."
     unclear = other_rows.index.to_numpy()
-    tells = np.ones(len(rows), bool)
-    tells[unclear] = False
-    share = rows['inverted'][tells & rows['warning'].ne('blank')].mean()
     if share >= .9 or share <= .1: # and not NaN, where no image tells
         turn = rows.loc[unclear, 'inverted'].ne(share >= .9).to_numpy()
         images[unclear[turn]] = other_images[turn]

@@ -19,6 +19,7 @@ from zipfile import ZipFile
 import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix, issparse
+from scipy.spatial import KDTree
 from sklearn.base import BaseEstimator, ClusterMixin, TransformerMixin, clone
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_array
@@ -28,6 +29,7 @@ from threadpoolctl import threadpool_limits
 from . import agglomerative, dbscan, distortion, label_free, shapes  # noqa: F401, each adds entries
 from mnist_clustering.communities import (
     closest_pairs,
+    first_choices,
     graph_of_points,
     memberships,
     neighbor_graph,
@@ -174,6 +176,8 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
     limit_ : float
         How strange an image may be before `assess` calls it none of these; set when it is needed first. Of the
         fitted images 1 % are stranger, as a random part of them tells.
+    usual_ : ndarray of shape (n_points,)
+        How far each of `points_` is from its nearest, on average, which `get_ready` works out. Not for distortion.
     names_ : dict
         The label of each cluster, one to one, where labels were given to `fit`; else empty, but for 'blank'. Where
         there are more clusters than labels, some clusters have no name.
@@ -278,6 +282,8 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
         found = _as_points(self.features_.transform(rows))
         self.prepare_ = NormalizedPCA().fit(found) if entry.prepare else None
         self.points_ = _as_points(self.prepare_.transform(found)) if entry.prepare else found
+        for of_earlier_points in ('limit_', 'usual_'):
+            vars(self).pop(of_earlier_points, None)
         self.seconds_ = dict(features=perf_counter() - start)
         return self.points_
 
@@ -404,6 +410,14 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
             table.loc[inked, 'strangeness'] = strangeness
         return table
 
+    def get_ready(self): # self
+        "Work out once what `assess` asks of the fitted images again and again: worth it for many thousand images."
+        check_is_fitted(self, 'clusterer_')
+        self._limit()
+        if not hasattr(self.features_, 'strangeness'):
+            self.usual_ = self._usual(np.arange(len(self.points_)))
+        return self
+
     def save(self,
         folder: Path | str # made if it isn't there; an earlier model there is replaced
     ) -> None: # writes model.json and model.skops
@@ -471,7 +485,7 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
         where = (rows_of, np.minimum(neighbors, len(labels) - 1).ravel())
         votes = csr_matrix((weights.ravel(), where), shape=(len(rows), len(labels)))
         shares = memberships(votes, labels + 1)
-        return np.asarray(shares.argmax(axis=1)).ravel() - 1, shares, strangeness
+        return np.maximum(first_choices(shares), 0) - 1, shares, strangeness
 
     def _nearest(self, points):
         "The nearest fitted points of new points."
@@ -483,15 +497,23 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
         return distances[:, 1:], neighbors[:, 1:] # without the point itself, or a copy of it
 
     def _search(self, points, k):
+        if self.points_.shape[1] <= 15: # where a tree is quicker
+            return KDTree(self.points_).query(points, range(1, k + 1))
         with threadpool_limits(1): # another number of threads would give other last digits
-            return NearestNeighbors(n_neighbors=k).fit(self.points_).kneighbors(points)
+            return NearestNeighbors(n_neighbors=k, algorithm='brute').fit(self.points_).kneighbors(points)
 
     def _strangeness_of_points(self, distances, neighbors):
         "How far points are from their nearest, measured by how far these are from theirs."
         met, place = np.unique(neighbors, return_inverse=True)
-        usual = self._nearest_of_fitted(met)[0].mean(axis=1)
+        usual = self._usual(met)
         usual_around = usual[place.reshape(neighbors.shape)].mean(axis=1)
         return distances.mean(axis=1) / np.maximum(usual_around, 1e-300)
+
+    def _usual(self, which):
+        "How far some of the fitted points are from their nearest."
+        if hasattr(self, 'usual_'):
+            return self.usual_[which]
+        return self._nearest_of_fitted(which)[0].mean(axis=1)
 
     def _limit(self):
         "How strange an image may be."

@@ -21,7 +21,7 @@ from mnist_clustering.communities import closest_pairs, loosest_clusters, neighb
 from mnist_clustering.data import load_mnist
 from mnist_clustering.images import load_images
 from mnist_clustering.model import ClusterModel
-from mnist_clustering.own_run import OwnRun, cluster_images, write_csv, write_own_run
+from mnist_clustering.own_run import OwnRun, cluster_images, write_own_run
 from mnist_clustering.review import (
     LEFT,
     Corrections,
@@ -32,6 +32,7 @@ from mnist_clustering.review import (
     read_corrections,
     write_review,
 )
+from mnist_clustering.scale import write_csv
 from mnist_clustering.store import read_manifest
 
 TEST = load_mnist()[1]

@@ -1,0 +1,431 @@
+"Images that need not fit into memory: the same clusters as in memory, in parts that survive a stop, here and on Spark."
+import errno
+import json
+import os
+import shutil
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from sklearn.cluster import KMeans
+from sklearn.preprocessing import FunctionTransformer
+
+from mnist_clustering import cli, scale
+from mnist_clustering.data import Images, load_mnist
+from mnist_clustering.images import load_images
+from mnist_clustering.model import ClusterModel
+from mnist_clustering.scale import (
+    Part,
+    assign,
+    assign_images,
+    assign_on_spark,
+    find_parts,
+    fit_in_parts,
+    fit_on_spark,
+    model_of_worker,
+    spark_session,
+    stratified_sample,
+)
+
+needs_java = pytest.mark.skipif(not shutil.which('java'), reason='Spark needs Java, which is not there')
+train, test = load_mnist()
+
+
+@pytest.fixture(scope='module')
+def model(tmp_path_factory):
+    "A saved model of a thousand digits."
+    folder = tmp_path_factory.mktemp('model') / 'digits'
+    ClusterModel('pixels', 'ward', n_clusters=10).fit(train.images[:1000], train.labels[:1000]).save(folder)
+    return folder
+
+
+@pytest.fixture(scope='module')
+def spark():
+    "Two workers in this computer."
+    session = spark_session('local[2]')
+    yield session
+    session.stop()
+
+
+@pytest.fixture
+def small_parts(monkeypatch):
+    "Parts of a hundred images, so that a few hundred make several."
+    monkeypatch.setattr(scale, 'N_IMAGES', 100)
+    monkeypatch.setattr(scale, 'N_FILES', 100)
+
+
+def write_pixels(file, images, **options):
+    "A table with the bytes of each image."
+    column = pa.array([image.tobytes() for image in images], pa.binary(784))
+    pq.write_table(pa.table(dict(pixels=column)), file, **options)
+
+
+def labels(out):
+    "All that a run says, in the order of the images."
+    table = pd.read_parquet(out / 'labels')
+    return table.iloc[np.argsort([int(name.rsplit(' ', 1)[1]) for name in table['file']], kind='stable')].reset_index(
+        drop=True) if table['file'].str.contains('row ').all() else table
+
+
+def in_memory(model, images):
+    "What is to come out."
+    names = np.array([f'row {i}' for i in range(len(images))], object)
+    return assign_images(ClusterModel.load(model), Images(images, None, names))
+
+
+def check(found, wanted):
+    "Is it the same, but for the types of columns?"
+    assert found['reason'].isna().all()
+    for name in wanted:
+        left, right = ([None if pd.isna(cell) else cell for cell in table[name]] for table in (found, wanted))
+        if name in ('confidence', 'strangeness'): # the last digits depend on how many are looked at together
+            np.testing.assert_allclose(left, right, atol=2e-4)
+        else:
+            assert left == right, name
+
+
+def test_an_array_in_the_form_of_mnist_is_assigned_as_in_memory(model, tmp_path, small_parts):
+    np.save(tmp_path / 'a.npy', test.images[:350])
+    about = assign(model, tmp_path / 'a.npy', tmp_path / 'out', as_is=True)
+    check(labels(tmp_path / 'out'), in_memory(model, test.images[:350]))
+    assert (about['n'], about['left_out']) == (350, 0)
+    assert sum(cluster['n'] for cluster in about['clusters']) == 350
+    assert len(list((tmp_path / 'out/labels').iterdir())) == 4
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['a.npy', 'out'] # nothing unfinished is left
+
+
+def as_bytes(images):
+    return pa.table(dict(pixels=pa.array([image.tobytes() for image in images], pa.binary())))
+
+
+def as_lists(images):
+    return pa.table(dict(image=pa.array(images.reshape(len(images), -1).tolist(), pa.list_(pa.uint8()))))
+
+
+def as_columns(images):
+    flat = images.reshape(len(images), -1)
+    return pa.table(dict(label=[0] * len(images)) | {f'pixel{i}': flat[:, i] for i in range(784)})
+
+
+@pytest.mark.parametrize('form', [as_bytes, as_lists, as_columns])
+def test_tables_of_pixels_are_assigned_as_in_memory(form, model, tmp_path, small_parts):
+    pq.write_table(form(test.images[:250]), tmp_path / 'a.parquet', row_group_size=70)
+    assign(model, tmp_path / 'a.parquet', tmp_path / 'out', as_is=True)
+    check(labels(tmp_path / 'out'), in_memory(model, test.images[:250]))
+
+
+@pytest.fixture(scope='module')
+def scans(tmp_path_factory):
+    "Digits as image files, as a zip archive, and as a table of files."
+    place = tmp_path_factory.mktemp('scans')
+    (place / 'scans').mkdir()
+    for i in range(230):
+        Image.fromarray(255 - test.images[i]).save(place / 'scans' / f'{i}.png')
+    files = sorted((place / 'scans').iterdir(), key=lambda file: int(file.stem))
+    with zipfile.ZipFile(place / 'scans.zip', 'w') as archive:
+        for file in files:
+            archive.write(file, file.name)
+    cells = [dict(bytes=file.read_bytes(), path=file.name) for file in files]
+    pd.DataFrame(dict(image=cells)).to_parquet(place / 'scans.parquet', row_group_size=60)
+    return place
+
+
+@pytest.mark.parametrize('name', ['scans', 'scans.zip', 'scans.parquet'])
+def test_image_files_are_assigned_as_in_memory(name, scans, model, tmp_path, small_parts):
+    about = assign(model, scans / name, tmp_path / 'out')
+    wanted = assign_images(ClusterModel.load(model), load_images(scans / name))
+    check(labels(tmp_path / 'out'), wanted)
+    assert about['n'] == 230
+
+
+def test_several_sources_are_named_as_in_memory(scans, model, tmp_path, small_parts):
+    sources = [scans / 'scans' / '7.png', scans / 'scans.zip', scans / 'scans']
+    assign(model, sources, tmp_path / 'out')
+    wanted = assign_images(ClusterModel.load(model), load_images(sources))
+    assert sorted(labels(tmp_path / 'out')['file']) == sorted(wanted['file'])
+
+
+def test_images_that_do_not_tell_what_is_paper_follow_the_first_thousand(model, tmp_path, small_parts):
+    (tmp_path / 'scans').mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(300):
+        image = 255 - test.images[i]
+        if i > 200: # half of the border is dark
+            image = np.where(np.arange(28)[:, None] + np.arange(28) < 27, image, rng.integers(0, 90, (28, 28)))
+        Image.fromarray(image.astype(np.uint8)).save(tmp_path / 'scans' / f'{i}.png')
+    assign(model, tmp_path / 'scans', tmp_path / 'out')
+    wanted = assign_images(ClusterModel.load(model), load_images(tmp_path / 'scans'))
+    check(labels(tmp_path / 'out'), wanted)
+
+
+def test_a_run_that_was_stopped_goes_on_where_it_was(model, tmp_path, small_parts, monkeypatch):
+    np.save(tmp_path / 'a.npy', test.images[:600])
+    finished = []
+
+    def stop(n, rate):
+        finished.append(n)
+        if len(finished) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        assign(model, tmp_path / 'a.npy', tmp_path / 'out', True, stop)
+    assert not (tmp_path / 'out').exists()
+    kept = sorted(path.name for path in (tmp_path / 'out-unfinished').glob('part-*'))
+    assert len(kept) >= 3
+
+    worked = []
+    assign_part = scale.assign_part
+    monkeypatch.setattr(scale, 'assign_part', lambda model, part, *options: worked.append(part.which) or assign_part(
+        model, part, *options))
+    assign(model, tmp_path / 'a.npy', tmp_path / 'out', True)
+    assert len(worked) == 6 - len(kept)
+    check(labels(tmp_path / 'out'), in_memory(model, test.images[:600]))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['a.npy', 'out']
+
+
+def test_parts_of_other_images_or_of_another_model_are_not_taken_for_finished(model, tmp_path, small_parts):
+    def stop(n, rate):
+        raise KeyboardInterrupt
+
+    def check_again(model, images):
+        with pytest.raises(KeyboardInterrupt):
+            assign(model, tmp_path / 'a.npy', tmp_path / 'out', True, stop)
+        assign(other, tmp_path / 'a.npy', tmp_path / 'out', True)
+        check(labels(tmp_path / 'out'), in_memory(other, images))
+
+    np.save(tmp_path / 'a.npy', test.images[:300])
+    other = tmp_path / 'other'
+    ClusterModel('pixels', 'ward', n_clusters=7).fit(train.images[:500]).save(other)
+    check_again(model, test.images[:300])
+    with pytest.raises(KeyboardInterrupt):
+        assign(model, tmp_path / 'a.npy', tmp_path / 'out', True, stop)
+    np.save(tmp_path / 'a.npy', test.images[300:600])
+    os.utime(tmp_path / 'a.npy', (1, 1))
+    assign(model, tmp_path / 'a.npy', tmp_path / 'out', True)
+    check(labels(tmp_path / 'out'), in_memory(model, test.images[300:600]))
+
+
+def test_what_lies_among_unfinished_parts_stays(model, tmp_path):
+    np.save(tmp_path / 'a.npy', test.images[:50])
+    (tmp_path / 'out-unfinished').mkdir()
+    (tmp_path / 'out-unfinished/notes.txt').write_text('mine')
+    assign(model, tmp_path / 'a.npy', tmp_path / 'out', True)
+    assert (tmp_path / 'out-unfinished/notes.txt').read_text() == 'mine'
+
+
+@pytest.fixture
+def lake(tmp_path, small_parts):
+    "A folder of tables as engines write them: one is no table, one is cut short, one damaged, and one row is no image."
+    folder = tmp_path / 'lake'
+    folder.mkdir()
+    for i in range(5):
+        write_pixels(folder / f'part-{i}.parquet', test.images[200 * i:200 * i + 200], row_group_size=100)
+    (folder / '_SUCCESS').touch()
+    (folder / '.part-0.parquet.crc').write_text('x')
+    (folder / 'part-1.parquet').write_text('no table')
+    whole = (folder / 'part-2.parquet').read_bytes()
+    (folder / 'part-2.parquet').write_bytes(whole[:len(whole) // 2])
+    whole = bytearray((folder / 'part-3.parquet').read_bytes())
+    second = pq.read_metadata(folder / 'part-3.parquet').row_group(1).column(0).data_page_offset
+    whole[second:second + 40] = bytes(40)
+    (folder / 'part-3.parquet').write_bytes(whole)
+    column = [image.tobytes() for image in test.images[800:1000]]
+    column[150] = column[150][:700]
+    column[151] = None
+    pq.write_table(pa.table(dict(pixels=column)), folder / 'part-4.parquet', row_group_size=100)
+    return folder
+
+
+LEFT_OUT = ['part-1.parquet', 'part-2.parquet', 'part-3.parquet, row groups 1 to 1', 'part-4.parquet/row 150',
+            'part-4.parquet/row 151']
+
+
+def test_what_cannot_be_read_is_listed_and_the_rest_is_done(model, lake, tmp_path):
+    about = assign(model, lake, tmp_path / 'out', as_is=True)
+    table = pd.read_parquet(tmp_path / 'out/labels')
+    assert table.loc[table['reason'].notna(), 'file'].tolist() == LEFT_OUT
+    assert pd.read_csv(tmp_path / 'out/skipped.csv')['file'].tolist() == LEFT_OUT
+    assert table.loc[table['reason'].notna(), 'cluster'].isna().all()
+    assert (about['n'], about['left_out']) == (200 + 100 + 198, 5)
+    good = table[table['reason'].isna()]
+    wanted = in_memory(model, np.concatenate([test.images[:200], test.images[600:700], np.delete(
+        test.images[800:1000], [150, 151], axis=0)]))
+    np.testing.assert_array_equal(good['cluster'].astype(int), wanted['cluster'])
+
+
+def test_image_files_that_cannot_be_read_are_listed(scans, model, tmp_path):
+    shutil.copytree(scans / 'scans', tmp_path / 'scans')
+    (tmp_path / 'scans/bad.png').write_text('no image')
+    (tmp_path / 'scans/empty.png').touch()
+    (tmp_path / 'scans/more.zip').write_text('no archive')
+    about = assign(model, tmp_path / 'scans', tmp_path / 'out')
+    assert about['n'] == 230
+    left_out = pd.read_csv(tmp_path / 'out/skipped.csv')
+    assert sorted(left_out['file']) == ['bad.png', 'empty.png', 'more.zip']
+    assert left_out['reason'].str.len().min() > 5
+
+
+def test_a_full_disk_keeps_the_finished_parts(model, tmp_path, small_parts, monkeypatch):
+    np.save(tmp_path / 'a.npy', test.images[:400])
+    write, n = scale.ParquetWriter.write_table, [0]
+
+    def write_table(self, *given):
+        n[0] += 1
+        if n[0] > 2:
+            raise OSError(errno.ENOSPC, 'No space left on device')
+        write(self, *given)
+
+    with monkeypatch.context() as full:
+        full.setattr(scale.ParquetWriter, 'write_table', write_table)
+        with pytest.raises(OSError, match='make room, and do the same again; it goes on from the parts'):
+            assign(model, tmp_path / 'a.npy', tmp_path / 'out', True)
+    kept = sorted(path.name for path in (tmp_path / 'out-unfinished').iterdir())
+    assert kept == ['part-000000.parquet', 'part-000001.parquet']
+    assign(model, tmp_path / 'a.npy', tmp_path / 'out', True)
+    check(labels(tmp_path / 'out'), in_memory(model, test.images[:400]))
+
+
+def test_bad_sources_are_refused_in_one_sentence(model, scans, tmp_path):
+    np.save(tmp_path / 'floats.npy', np.zeros((5, 28, 28)))
+    np.save(tmp_path / 'a.npy', test.images[:5])
+    (tmp_path / 'empty').mkdir()
+    for source, as_is, told in [
+            (tmp_path / 'nothing', False, 'does not exist'),
+            (tmp_path / 'a.npy', False, 'say as_is if they are bytes in the form of MNIST'),
+            (tmp_path / 'floats.npy', True, 'it holds float64, and images in the form of MNIST are uint8'),
+            (scans / 'scans', True, 'no table or array of pixels'),
+            (tmp_path / 'empty', False, 'holds no images')]:
+        with pytest.raises(ValueError, match=told):
+            assign(model, source, tmp_path / 'out', as_is)
+        assert not (tmp_path / 'out').exists()
+
+
+def test_parts_are_the_same_ones_whatever_works_on_them_and_can_be_told_as_json(scans, lake):
+    for source, as_is in ((scans / 'scans', False), (scans / 'scans.zip', False), (lake, True)):
+        parts = list(find_parts(source, as_is))
+        assert [Part(*json.loads(json.dumps(part))) for part in parts] == parts
+        assert list(find_parts(source, as_is)) == parts
+
+
+def test_the_command_streams(model, tmp_path, capsys):
+    np.save(tmp_path / 'a.npy', test.images[:100])
+    cli.mnist_assign([str(model), str(tmp_path / 'a.npy'), '--engine', 'stream', '--as_is', '--out',
+                      str(tmp_path / 'out')])
+    assert '100 images' in capsys.readouterr().out
+    check(labels(tmp_path / 'out'), in_memory(model, test.images[:100]))
+
+
+@pytest.mark.parametrize('words, told', [
+    (['--as_is'], 'give one of them, or leave out --as_is'),
+    (['--master', 'local[2]'], 'give both, or leave out --master'),
+    (['--engine', 'stream', '--export', 'link'], 'leave out --engine, or --export'),
+    (['--engine', 'spark', '--features', 'a.npy'], 'leave out --engine, or --features')])
+def test_options_that_an_engine_does_not_know_are_refused(words, told, model, tmp_path):
+    with pytest.raises(SystemExit, match=told):
+        cli.mnist_assign([str(model), str(tmp_path), *words])
+
+
+def test_without_java_a_sentence_says_so(monkeypatch):
+    monkeypatch.setattr(shutil, 'which', lambda name: None)
+    monkeypatch.delenv('JAVA_HOME', raising=False)
+    with pytest.raises(RuntimeError, match='needs Java 17'):
+        spark_session()
+
+
+def test_a_worker_of_another_version_is_told(model):
+    with pytest.raises(ValueError, match='and the work was given out by 0.0.1: install the same version everywhere'):
+        model_of_worker(str(model), '0.0.1')
+
+
+@needs_java
+@pytest.mark.parametrize('n_parts', [1, 16])
+def test_spark_gives_the_same_however_the_images_are_divided(n_parts, model, spark, tmp_path):
+    write_pixels(tmp_path / 'a.parquet', test.images[:480], row_group_size=480 // n_parts)
+    with pytest.MonkeyPatch.context() as small:
+        small.setattr(scale, 'N_IMAGES', 480 // n_parts)
+        counts, left_out = assign_on_spark(spark, model, tmp_path / 'a.parquet', str(tmp_path / 'labels'), True)
+    assert len(list((tmp_path / 'labels').glob('part-*'))) == n_parts
+    assert (sum(counts.values()), len(left_out)) == (480, 0)
+    check(labels(tmp_path), in_memory(model, test.images[:480]))
+
+
+@needs_java
+def test_spark_lists_what_cannot_be_read(model, spark, lake, tmp_path):
+    counts, left_out = assign_on_spark(spark, model, lake, str(tmp_path / 'labels'), True)
+    assert left_out['file'].tolist() == LEFT_OUT
+    assert sum(counts.values()) == 498
+
+
+@needs_java
+def test_kmeans_on_spark_is_a_model_like_any_other(spark, tmp_path):
+    rng = np.random.default_rng(0)
+    middles = rng.normal(0, 5, (6, 8))
+    truth = rng.integers(0, 6, 3000)
+    rows = middles[truth] + rng.normal(0, 1, (3000, 8))
+    pq.write_table(pa.table(dict(features=pa.array(rows.tolist()))), tmp_path / 'arrays.parquet')
+    pq.write_table(pa.table({f'x{i}': rows[:, i] for i in range(8)}), tmp_path / 'columns.parquet')
+    exact = KMeans(6, n_init=10, random_state=0).fit(rows)
+    for name in ('arrays', 'columns'):
+        model = fit_on_spark(spark, str(tmp_path / f'{name}.parquet'), 6, n_sample=500)
+        centers = model.clusterer_.cluster_centers_
+        inertia = ((rows - centers[model.predict(rows)])**2).sum()
+        assert inertia < 1.01 * exact.inertia_
+        assert len(model.labels_) == 500
+    model.save(tmp_path / 'model')
+    again = ClusterModel.load(tmp_path / 'model')
+    np.testing.assert_array_equal(again.predict(rows), model.predict(rows))
+    assert (again.assess(rows[:50])['cluster'] >= -1).all()
+
+
+@needs_java
+def test_the_command_runs_on_spark(model, tmp_path):
+    import subprocess
+    import sys
+    np.save(tmp_path / 'a.npy', test.images[:100])
+    code = 'import sys; from mnist_clustering import cli; cli.mnist_assign(sys.argv[1:])'
+    words = ['--engine', 'spark', '--master', 'local[2]', '--as_is', '--out', str(tmp_path / 'out')]
+    ended = subprocess.run([sys.executable, '-c', code, str(model), str(tmp_path / 'a.npy'), *words],
+                           capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, '')
+    check(labels(tmp_path / 'out'), in_memory(model, test.images[:100]))
+    assert json.loads((tmp_path / 'out/run.json').read_text())['engine'] == 'spark'
+
+
+def test_centres_move_to_where_all_images_are(tmp_path):
+    rows = train.images[:6000]
+    model = ClusterModel('pixels', 'kmeans', 10).fit(rows[:1000], train.labels[:1000])
+    points = model.transform(rows)
+
+    def inertia():
+        centers = model.clusterer_.cluster_centers_
+        return ((points - centers[model.clusterer_.predict(points)])**2).sum()
+
+    before = inertia()
+    np.save(tmp_path / 'a.npy', rows)
+    fit_in_parts(model, np.load(tmp_path / 'a.npy', mmap_mode='r'), train.labels[:1000])
+    assert inertia() < before
+    assert inertia() < 1.03 * KMeans(10, n_init=4, random_state=0).fit(points).inertia_
+    np.testing.assert_array_equal(model.predict(rows[:1000]), model.labels_)
+    assert len(model.names_) >= 5
+
+
+def test_a_stratified_sample_misses_no_rare_drawing():
+    rare = np.zeros((28, 28), np.uint8)
+    rare[4:24:2] = 255
+    images = np.concatenate([train.images[:5000], np.repeat(rare[None], 12, axis=0)])
+    chosen = stratified_sample(images, 500)
+    assert (len(chosen), len(set(chosen.tolist()))) == (500, 500)
+    assert (chosen >= 5000).sum() >= 5 # 1 is to be expected
+    np.testing.assert_array_equal(stratified_sample(images, 500), chosen)
+
+
+def test_rows_of_numbers_are_refused_where_images_are_wanted(tmp_path):
+    rows = np.random.default_rng(0).normal(size=(50, 4))
+    ClusterModel(FunctionTransformer(), 'ward', 3).fit(rows).save(tmp_path / 'm')
+    np.save(tmp_path / 'a.npy', test.images[:5])
+    with pytest.raises(ValueError, match='this model was fitted to features of your own'):
+        assign(tmp_path / 'm', tmp_path / 'a.npy', tmp_path / 'out', True)
