@@ -567,8 +567,9 @@ def assign_on_spark(
 
     with TemporaryDirectory(prefix='model-') as folder:
         name = os.path.basename(folder)
-        fitted.write(folder)
-        spark.sparkContext.addFile(folder, recursive=True)
+        fitted.save(Path(folder) / 'model')
+        packed = shutil.make_archive(str(Path(folder) / name), 'zip', Path(folder) / 'model')
+        spark.sparkContext.addArchive(f'{packed}#{name}')
         rows = spark.sparkContext.parallelize([(part,) for part in parts], max(len(parts), 1))
         schema = ', '.join(f'{column} {kind}' for column, kind in SCHEMA.items())
         with _silent_on_pandas():

@@ -1448,7 +1448,7 @@ def judge_features(case, folder):
     shown = array.ndim > 1 and (array.shape[1:] in ((28, 28), (28, 28, 1), (784,))) and len(array)
     with np.errstate(all='ignore'):
         usable = shown and kind in 'biuf' and bool((array >= 0).all() and (array <= top).all())
-        usable &= bool(kind == 'b' or not shown or array.max() > top / 255) # no mask of 0 and 1 is meant so
+        usable = usable and (kind == 'b' or not 0 < array.max() <= top / 255) # a mask of 0 and 1 is refused
     if asked.refusal is not None:
         if usable and len(array) > 3 and kind in 'biu' and array.any() and case.features != 'ClusterModel':
             raise nonsense(f'refused what is right: {asked.refusal}')
