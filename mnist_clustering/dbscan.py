@@ -7,7 +7,7 @@ __all__ = ['BLOCK', 'MIN_CLUSTER_SIZE', 'linkage_tree', 'spatial_order', 'in_blo
            'kth_smallest', 'kth_distances', 'core_neighbors', 'nearest_outside', 'spanning_edges', 'fitting_exponent',
            'least_eps', 'mutual_reachability_tree', 'count_clusters', 'find_plateaus', 'plot_eps', 'best_eps',
            'choose_sizes', 'nearest_in_blocks', 'nearest_points', 'AutoDBSCAN', 'plot_memberships', 'usual_size',
-           'fits_single', 'RescaledHDBSCAN', 'draw_eps', 'draw_memberships', 'make_hdbscan']
+           'tree_as_edges', 'RescaledHDBSCAN', 'draw_eps', 'draw_memberships', 'make_hdbscan']
 
 # %% ../nbs/05_dbscan.ipynb #7461edbc
 import warnings
@@ -28,7 +28,7 @@ from .draw import NOISE, PALETTE, label_colors, plot_curves
 from .kmeans import CLUSTERERS, Clusterer
 from .machine import check_memory, in_turn
 from .parameters import Parameter, check_parameters
-from .prepare import largest_exponent, move_and_scale, placement, times_power_of_two
+from .prepare import largest_exponent, times_power_of_two
 
 # %% ../nbs/05_dbscan.ipynb #ed289784
 def linkage_tree(
@@ -621,20 +621,19 @@ def usual_size(
     return max(2, min(5, n), n // 200)
 
 
-def fits_single(
-    points: np.ndarray # (n, d), about 1 in size
-) -> bool: # True if all are the same
-    "Whether single precision keeps three digits of the usual distance between two of the points."
-    some = np.random.default_rng(0).permutation(len(points))[:1000]
-    one, other = points[some].astype(np.float64), points[np.roll(some, 1)].astype(np.float64)
-    distances = np.linalg.norm(one - other, axis=1)
-    distances = distances[distances > 0]
-    resolution = max(np.finfo(np.float32).eps * np.median(np.linalg.norm(one, axis=1)), 1e-19) # or squares vanish
-    return not len(distances) or np.median(distances) > 1000 * resolution
+def tree_as_edges(
+    tree: np.ndarray # (n - 1, 4) in SciPy's format
+) -> np.ndarray: # (n - 1, 3): a point of each side, and the height
+    "Edges between points that merge the same clusters at the same heights."
+    some_point = list(range(len(tree) + 1)) # in each node
+    for left in tree[:, 0].astype(int).tolist():
+        some_point.append(some_point[left])
+    some_point = np.array(some_point)
+    return np.column_stack([some_point[tree[:, 0].astype(int)], some_point[tree[:, 1].astype(int)], tree[:, 2]])
 
 
 class RescaledHDBSCAN(ClusterMixin, BaseEstimator):
-    """HDBSCAN of fast_hdbscan, for numbers of any size.
+    """HDBSCAN on the exact tree of `mutual_reachability_tree`, for numbers of any size.
 
     Parameters
     ----------
@@ -651,10 +650,10 @@ class RescaledHDBSCAN(ClusterMixin, BaseEstimator):
     n_clusters_ : int
         How many clusters there are.
 
-    Raises
-    ------
-    ValueError
-        If single precision cannot tell the points apart.
+    Notes
+    -----
+    The tree is divided into clusters by fast_hdbscan. Its own tree is that of single precision, and where distances are
+    equal it is not the same each time.
 
     References
     ----------
@@ -675,20 +674,19 @@ class RescaledHDBSCAN(ClusterMixin, BaseEstimator):
 
     @np.errstate(under='ignore')
     def fit(self, X, y=None):
-        "Find the clusters of X, shape (n, d), at least 2 points; ValueError if they cannot be told apart."
-        from fast_hdbscan import HDBSCAN  # here, because at the very first import numba compiles for half a minute
+        "Find the clusters of X, shape (n, d), at least 2 points."
+        # here, because at the very first import numba compiles for half a minute
+        from fast_hdbscan.hdbscan import clusters_from_spanning_tree
 
         X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
         given = check_parameters(self, X.shape)
-        placed = move_and_scale(X, *placement(X))
-        if not fits_single(placed):
-            raise ValueError('HDBSCAN computes with seven digits, and these cannot tell most of the points apart: '
-                             'leave out those that are far away, or take DBSCAN')
         size = usual_size(len(X)) if given.min_cluster_size == 'auto' else given.min_cluster_size
-        check_memory(len(X) * (8 * size + 200), f'HDBSCAN of {len(X):,} points', 'give a smaller min_cluster_size')
+        tree, _ = mutual_reachability_tree(X, min(size + 1, len(X))) # which counts the point itself
+        edges = tree_as_edges(tree)
+        usual = np.frexp(np.median(edges[:, 2]))[1] # their inverses are computed in single precision
+        edges[:, 2] = times_power_of_two(edges[:, 2], -int(usual))
         with in_turn():
-            hdbscan = HDBSCAN(min_cluster_size=size).fit(placed.astype(np.float32, order='C'))
-        self.labels_, self.probabilities_ = hdbscan.labels_, hdbscan.probabilities_
+            self.labels_, self.probabilities_, *_ = clusters_from_spanning_tree(edges, min_cluster_size=size)
         self.n_clusters_ = int(self.labels_.max()) + 1
         return self
 
@@ -719,7 +717,7 @@ def make_hdbscan(
     seed: int = 0, # not used
     min_cluster_size: int | str = 'auto' # at least 2; 'auto' is 0.5 % of the points, and at least 5
 ) -> RescaledHDBSCAN: # not yet fitted
-    "HDBSCAN as fast_hdbscan has it, which also sets its min_samples to min_cluster_size."
+    "HDBSCAN with min_samples as large as min_cluster_size, as fast_hdbscan has it."
     min_cluster_size = MIN_CLUSTER_SIZE.check('min_cluster_size', min_cluster_size, (n, 1))
     if min_cluster_size == 'auto':
         min_cluster_size = usual_size(n)

@@ -1095,8 +1095,7 @@ class Graph:
     parameters: dict
 
     def may_refuse(self, plain):
-        drowned = self.clusterer == 'hdbscan' and (self.points.offset or self.points.outlier) # by seven digits
-        return drowned or len(plain) < 5 or any(value >= len(plain) for value in self.parameters.values())
+        return len(plain) < 5 or any(value >= len(plain) for value in self.parameters.values())
 
 
 def make_graph(case):

@@ -385,13 +385,10 @@ def test_few_different_points(estimator):
     assert len(caught) == 1 and model.n_clusters_ == len(set(model.labels_)) == 3
 
 
-def test_hdbscan_says_where_seven_digits_are_too_few():
+def test_hdbscan_tells_points_apart_however_far_away_others_are():
     plain = RescaledHDBSCAN(5).fit(blobs).labels_
-    for far in 10. ** np.arange(3, 16, 3):
+    for far in (1e3, 1e6, 1e9, 1e12, 1e15, 1e21, 1e25, 1e40, 1e100):
         np.testing.assert_array_equal(RescaledHDBSCAN(5).fit(np.vstack([blobs, [[far, far]]])).labels_[:-1], plain)
-    for far in (1e21, 1e25, 1e40, 1e100):
-        with pytest.raises(ValueError, match='seven digits'):
-            RescaledHDBSCAN(5).fit(np.vstack([blobs, [[far, far]]]))
     nearly_copies = np.repeat(np.eye(6), 30, axis=0) + np.random.default_rng(0).normal(0, 1e-17, (180, 6))
     assert RescaledHDBSCAN(5).fit(nearly_copies).n_clusters_ == 6
     assert RescaledHDBSCAN(5).fit(np.ones((20, 2))).n_clusters_ == 0
