@@ -418,7 +418,7 @@ def assign(
             _write_table(file, assign_part(fitted, part, as_is, turned), stamp)
         return file
 
-    with run_folder(place, ASSIGNED) as new:
+    with run_folder(place, ASSIGNED) as new, threadpool_limits(1): # as many parts at a time as there are cores
         unfinished.mkdir(exist_ok=True)
         files, n = [], 0
         with progress(unit=' images') as bar:
