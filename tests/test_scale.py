@@ -143,7 +143,8 @@ def test_image_files_are_assigned_as_in_memory(name, scans, model, tmp_path, sma
 
 
 def test_several_sources_are_named_as_in_memory(scans, model, tmp_path, small_parts):
-    sources = [scans / 'scans' / '7.png', scans / 'scans.zip', scans / 'scans']
+    shutil.copy(scans / 'scans/7.png', tmp_path / 'seven.png')
+    sources = [tmp_path / 'seven.png', scans / 'scans.zip', scans / 'scans']
     assign(model, sources, tmp_path / 'out')
     wanted = assign_images(ClusterModel.load(model), load_images(sources))
     assert sorted(labels(tmp_path / 'out')['file']) == sorted(wanted['file'])
