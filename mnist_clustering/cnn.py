@@ -28,6 +28,7 @@ from traceback import format_exception_only
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from .data import SIZE, as_pixels
 from .deskew import deskew
@@ -459,18 +460,23 @@ def seventh_layer(
     pixels = deskew(images)[..., np.newaxis]
     return read_in_parts(_reader(network, tuple((weight.shape, weight.tobytes()) for weight in weights)), pixels)
 
-@lru_cache(4) # to build and compile one takes as long as to read ten thousand images
+@lru_cache(4) # to build one takes as long as to read some thousand images
 def _reader(network, packed):
-    "A compiled network that ends before its last layer; its weights are given as shapes and bytes."
-    tf = load_tensorflow()
+    """A network that ends before its last layer; its weights are given as shapes and bytes.
+
+    Its dense layer is computed by NumPy: TensorFlow divides the sum among all cores, which gives other last digits.
+    """
     weights = [np.frombuffer(data, np.float32).reshape(shape) for shape, data in packed]
     with fixed_keras() as keras, kept_random_state():
         model = NETWORKS[network].make(len(weights[-1]))
         model.set_weights(weights)
-        reader = keras.Model(model.inputs[0], model.layers[-2].output)
-        read = tf.function(partial(reader, training=False), [tf.TensorSpec(reader.input.shape, tf.float32)])
-        read.get_concrete_function() # compiled here, where Keras has no settings of a person
-        return read
+        convolutions = keras.Model(model.inputs[0], model.layers[-4].output)
+
+    def read(pixels):
+        flat = np.asarray(convolutions(pixels, training=False))
+        with threadpool_limits(1):
+            return np.maximum(flat @ weights[-4] + weights[-3], 0)
+    return read
 
 # %% ../nbs/01_cnn.ipynb #685833ee
 def predict_classes(
