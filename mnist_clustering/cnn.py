@@ -460,7 +460,7 @@ def seventh_layer(
     pixels = deskew(images)[..., np.newaxis]
     return read_in_parts(_reader(network, tuple((weight.shape, weight.tobytes()) for weight in weights)), pixels)
 
-@lru_cache(4) # to build one takes as long as to read some thousand images
+@lru_cache(4) # to build one takes as long as to read many images
 def _reader(network, packed):
     """A network that ends before its last layer; its weights are given as shapes and bytes.
 

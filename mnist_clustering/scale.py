@@ -252,10 +252,10 @@ def read_part(
     turned: float | None = None # as prepare_items
 ) -> Iterator[tuple[Images, pd.DataFrame]]: # some thousand images with their names; name and reason of what is left out
     "Read a part, a batch at a time; what cannot be read is left out, and the batches before it count."
-    batches = _read_pixels(part) if as_is else _read_items(part, turned)
     if part.kind == 'unreadable':
         yield _nothing(_name_of(part), part.which[0])
         return
+    batches = _read_pixels(part) if as_is else _read_items(part, turned)
     while True:
         try:
             batch = next(batches, None)
@@ -476,8 +476,8 @@ def _stamp_of(file):
 
 def _write_table(file, tables, stamp):
     "Write tables with SCHEMA as one file, whole or not at all."
-    types = {'string': pa.string(), 'int': pa.int32(), 'double': pa.float64()}
-    schema = pa.schema([(name, types[kind]) for name, kind in SCHEMA.items()], dict(mnist_clustering=stamp))
+    kinds = {'string': pa.string(), 'int': pa.int32(), 'double': pa.float64()}
+    schema = pa.schema([(name, kinds[kind]) for name, kind in SCHEMA.items()], dict(mnist_clustering=stamp))
     try:
         with whole_file(file) as part, ParquetWriter(part, schema) as writer:
             for table in tables:
