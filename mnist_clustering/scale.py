@@ -559,7 +559,10 @@ def assign_on_spark(
     version = versions()['mnist-clustering']
 
     def assign_parts(tables):
+        # by name, since what a notebook defines cannot be sent with what it remembers
         from pyspark import SparkFiles
+
+        from mnist_clustering.scale import assign_part, model_of_worker
         model = model_of_worker(SparkFiles.get(name), version)
         for table in tables:
             for text in table['part']:
