@@ -458,7 +458,8 @@ def seventh_layer(
     "The 128 numbers before the last layer (in the original network, the output of its 7th layer)."
     check_memory(7_500 * len(images), f'Reading {len(images):,} images with a network') # measured: 7.0 to 7.3 kB each
     pixels = deskew(images)[..., np.newaxis]
-    return read_in_parts(_reader(network, tuple((weight.shape, weight.tobytes()) for weight in weights)), pixels)
+    with threadpool_limits(1): # another number of threads would give other last digits
+        return read_in_parts(_reader(network, tuple((weight.shape, weight.tobytes()) for weight in weights)), pixels)
 
 @lru_cache(4) # to build one takes as long as to read many images
 def _reader(network, packed):
@@ -466,16 +467,18 @@ def _reader(network, packed):
 
     Its dense layer is computed by NumPy: TensorFlow divides the sum among all cores, which gives other last digits.
     """
+    tf = load_tensorflow()
     weights = [np.frombuffer(data, np.float32).reshape(shape) for shape, data in packed]
     with fixed_keras() as keras, kept_random_state():
         model = NETWORKS[network].make(len(weights[-1]))
         model.set_weights(weights)
         convolutions = keras.Model(model.inputs[0], model.layers[-4].output)
+        shape = tf.TensorSpec((None, SIZE, SIZE, 1), tf.float32)
+        convolve = tf.function(partial(convolutions, training=False), input_signature=[shape])
+        convolve.get_concrete_function() # compiled here, with these settings of Keras
 
     def read(pixels):
-        flat = np.asarray(convolutions(pixels, training=False))
-        with threadpool_limits(1):
-            return np.maximum(flat @ weights[-4] + weights[-3], 0)
+        return np.maximum(convolve(pixels).numpy() @ weights[-4] + weights[-3], 0)
     return read
 
 # %% ../nbs/01_cnn.ipynb #685833ee
