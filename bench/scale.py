@@ -90,24 +90,41 @@ def make_model(folder, features):
 
 # What is measured: each gives a row, or several
 
+def of_test_set(n):
+    "Which of the n warped digits come from the 10,000 test images, which the network has not seen."
+    drawn = [np.random.default_rng(block).integers(0, 70_000, min(BLOCK, n - first))
+             for block, first in enumerate(range(0, n, BLOCK))]
+    return np.concatenate(drawn) >= 60_000
+
+
 def assign_many(folder, features, n):
-    "The plain loop over n images; the rate of its first and of its last fifth."
+    "The plain loop over n images; after each twentieth: the rate since the last one, and the memory in use."
     from mnist_clustering.scale import assign
     source, labels = make_data(folder, n)
     model = make_model(folder, features)
-    done = []
+    this, passed = psutil.Process(), [(0, time.perf_counter())]
+    rows = []
+
+    def tell(n_done, rate):
+        if n >= 1_000_000 and n_done - passed[-1][0] >= n / 20: # of fewer, there are few parts
+            before, then = passed[-1]
+            now, memory = time.perf_counter(), this.memory_info()
+            rows.append(dict(n=n, what='on the way', done=n_done, per_second=(n_done - before) / (now - then),
+                             megabytes_then=(memory.rss - memory.shared) / 1e6))
+            passed.append((n_done, now))
+
     with tempfile.TemporaryDirectory(dir=folder) as out:
-        start = time.perf_counter()
-        about = assign(model, source, Path(out) / 'out', True, lambda n, rate: done.append((n, time.perf_counter())))
-        seconds = time.perf_counter() - start
-        table = pd.read_parquet(Path(out) / 'out/labels', columns=['name'])
-    right = float((table['name'] == np.load(labels).astype(str)).mean())
-    of_none = float((table['name'] == 'none of these').mean())
-    n_fifth = max(len(done) // 5, 1)
-    rates = [(done[last][0] - done[first][0]) / (done[last][1] - done[first][1])
-             for first, last in ((0, n_fifth), (-1 - n_fifth, -1))] if len(done) > 5 else [np.nan, np.nan]
-    return dict(seconds=seconds, per_second=n / seconds, first_fifth=rates[0], last_fifth=rates[1], right=right,
-                none=of_none, clusters=len(about['clusters']))
+        start, cpu = time.perf_counter(), time.process_time()
+        about = assign(model, source, Path(out) / 'out', True, tell)
+        seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+        names = pd.read_parquet(Path(out) / 'out/labels', columns=['name'])['name']
+        written = sum(file.stat().st_size for file in Path(out).rglob('*.parquet'))
+    is_right, unseen = (names == np.load(labels).astype(str)).to_numpy(), of_test_set(n)
+    of_none = float((names == 'none of these').mean())
+    n_clusters = sum(cluster['cluster'] >= 0 for cluster in about['clusters'])
+    return [dict(n=n, what='all', seconds=seconds, per_second=n / seconds, cpu_per_million=1e6 / n * cpu,
+                 right=float(is_right[unseen].mean()), right_of_seen=float(is_right[~unseen].mean()), none=of_none,
+                 clusters=n_clusters, bytes_written=written / n), *rows]
 
 
 def same(folder):
@@ -139,7 +156,9 @@ def same(folder):
         for what, table in found.items():
             order = table['file'].str.removeprefix('row ').astype(int).argsort()
             clusters = table['cluster'].to_numpy(int)[order]
-            rows.append(dict(what=f'{what}, {features}', other=np.flatnonzero(clusters != in_memory).tolist()))
+            which = np.flatnonzero(clusters != in_memory)
+            kind = 'network' if features == 'cnn' else features
+            rows.append(dict(what=f'{what}, by {kind}', others=len(which), which=' '.join(map(str, which))))
     return rows
 
 
@@ -160,14 +179,27 @@ def spark_rate(folder, n):
                 writer.write_table(pa.table(dict(pixels=column)), row_group_size=scale.N_IMAGES)
     with tempfile.TemporaryDirectory(dir=folder) as place:
         start = time.perf_counter()
+        n_parts = len(list(scale.find_parts(table, True)))
+        found = time.perf_counter() - start
+        start = time.perf_counter()
         scale.assign(model, table, Path(place) / 'plain', True)
         plain = time.perf_counter() - start
+        start = time.perf_counter()
         spark = scale.spark_session('local[2]')
+        started = time.perf_counter() - start
         start = time.perf_counter()
         scale.assign_on_spark(spark, model, table, str(Path(place) / 'spark'), True)
         by_spark = time.perf_counter() - start
+        tasks = spark.sparkContext.parallelize(range(3000), 3000)
+        start = time.perf_counter()
+        tasks.mapPartitions(lambda rows: rows).count()
+        empty = time.perf_counter() - start
         spark.stop()
-    return dict(seconds=by_spark, per_second=n / by_spark, plain_per_second=n / plain, ratio=plain / by_spark)
+    return [dict(n=n, what='Spark', seconds=by_spark, per_second=n / by_spark, ratio=plain / by_spark),
+            dict(n=n, what='plain loop', seconds=plain, per_second=n / plain),
+            dict(n=n, what='start of Spark', seconds=started),
+            dict(n=n, what='a task that does nothing', seconds=empty / 3000),
+            dict(n=n, what='to find a part', seconds=found / n_parts)]
 
 
 def kmeans_on_spark(folder, n):
@@ -203,39 +235,43 @@ def kmeans_on_spark(folder, n):
 
 def fits(folder):
     "What is lost by fitting to less: the 70,000 digits, of all and of a part, five seeds."
-    from mnist_clustering.evaluation import score
+    from mnist_clustering.evaluation import score, score_frozen
     from mnist_clustering.model import ClusterModel
     from mnist_clustering.scale import fit_in_parts, stratified_sample
     train, test = load_mnist()
-    images, labels = np.concatenate([train.images, test.images]), np.concatenate([train.labels, test.labels])
+    images = np.concatenate([train.images, test.images])
     rows = []
 
-    def add(what, n, seed, clusters, start):
-        found = score(labels, clusters)
+    def add(what, n, seed, clusters, exact, start):
+        "Right is what is right of the 10,000 test images; as_exact, how many of all agree with the exact answer."
+        found = score_frozen(train.labels, clusters[:60_000], test.labels, clusters[60_000:])
+        alike = score(exact, clusters)
         rows.append(dict(what=what, n=n, seed=seed, seconds=time.perf_counter() - start, right=found['accuracy'],
-                         nmi=found['nmi'], clusters=len(np.unique(clusters))))
+                         as_exact=alike['accuracy'], clusters=len(set(clusters.tolist()) - {-1})))
 
     network = ClusterModel.load(make_model(folder, 'cnn')).features_
     for seed in range(5):
         start = time.perf_counter()
-        model = ClusterModel(network, 'kmeans', 10, seed).fit(images, labels)
-        add('KMeans of all', len(images), seed, model.labels_, start)
-        start = time.perf_counter()
-        chosen = np.random.default_rng(seed).permutation(len(images))[:5000]
-        model = ClusterModel(network, 'kmeans', 10, seed).fit(images[chosen])
-        add('KMeans of a sample', 5000, seed, model.predict(images), start)
-        add('KMeans of a sample, all passed by', 5000, seed, fit_in_parts(model, images).predict(images), start)
+        exact = ClusterModel(network, 'kmeans', 10, seed).fit(images).labels_
+        add('KMeans of all', len(images), seed, exact, exact, start)
+        for n in (500, 5000):
+            start = time.perf_counter()
+            chosen = np.random.default_rng(seed).permutation(len(images))[:n]
+            model = ClusterModel(network, 'kmeans', 10, seed).fit(images[chosen])
+            add('KMeans of a sample', n, seed, model.predict(images), exact, start)
+            passed = fit_in_parts(model, images).predict(images)
+            add('KMeans of a sample, then all pass by', n, seed, passed, exact, start)
     for seed in range(5):
-        for n in (5000, 20_000):
-            for how in ('random', 'stratified'):
-                start = time.perf_counter()
-                rng = np.random.default_rng(seed)
-                chosen = stratified_sample(images, n, seed) if how == 'stratified' else rng.permutation(len(images))[:n]
-                model = ClusterModel('distortion', 'louvain', seed=seed).fit(images[chosen])
-                add(f'distortion, {how} sample', n, seed, model.predict(images), start)
         start = time.perf_counter()
-        model = ClusterModel('distortion', 'louvain', seed=seed).fit(images)
-        add('distortion, all', len(images), seed, model.labels_, start)
+        exact = ClusterModel('distortion', 'louvain', seed=seed).fit(images).labels_
+        add('distortion of all', len(images), seed, exact, exact, start)
+        n = 10_000
+        for how in ('random', 'stratified'):
+            start = time.perf_counter()
+            rng = np.random.default_rng(seed)
+            chosen = stratified_sample(images, n, seed) if how == 'stratified' else rng.permutation(len(images))[:n]
+            model = ClusterModel('distortion', 'louvain', seed=seed).fit(images[chosen])
+            add(f'distortion of a {how} sample', n, seed, model.predict(images), exact, start)
     return rows
 
 
@@ -270,12 +306,16 @@ def steps(folder):
         for _ in range(2): # the first time, something is compiled
             step('read', lambda: read_images(Part('npy', str(source), '', [0, 20_000])), 20_000)
             step('straighten', lambda: deskew(images), 20_000)
-            step('straighten, network', lambda: seventh_layer(images, weights, name), 20_000)
-            step('main directions', lambda: network.prepare_.transform(found['straighten, network']), 20_000)
+            step('straighten and network', lambda: seventh_layer(images, weights, name), 20_000)
+            step('main directions', lambda: network.prepare_.transform(found['straighten and network']), 20_000)
             step('neighbours', lambda: network._nearest(found['main directions']), 20_000)
             step('all, by network', lambda: assign_images(network, Images(images, None, names)), 20_000)
             step('all, by distortion', lambda: assign_images(by_shape, few), 2000)
-    return list(spent.values())
+    start = time.perf_counter()
+    program = ('import sys, numpy as np; from mnist_clustering.model import ClusterModel; '
+               'ClusterModel.load(sys.argv[1]).assess(np.load(sys.argv[2], mmap_mode="r")[:1])')
+    subprocess.run([sys.executable, '-c', program, make_model(folder, 'cnn'), source], check=True)
+    return [*spent.values(), dict(what='start of a worker', n=1, seconds=time.perf_counter() - start)]
 
 
 MEASURED = {

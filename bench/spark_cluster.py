@@ -1,6 +1,6 @@
 """A cluster of Spark on this machine, one of whose workers is killed half-way: same clusters, none twice, none lost.
 
-    python bench/spark_cluster.py MODEL IMAGES [--workers 2] [--whole]
+    python bench/spark_cluster.py MODEL IMAGES [--workers 2] [--whole] >bench/spark_cluster.json
 
 MODEL is the folder of a saved model, IMAGES an array .npy or a Parquet file in the form of MNIST. A master and workers
 run in processes of their own. When a third of the parts is finished, one worker is killed with all that it has started

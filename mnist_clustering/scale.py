@@ -623,6 +623,7 @@ def model_of_worker(
     if here != version:
         raise ValueError(f'this worker has mnist_clustering {here}, and the work was given out by {version}: '
                          'install the same version everywhere')
+    os.environ.setdefault('TF_NUM_INTRAOP_THREADS', '1') # the other cores have workers of their own
     return ClusterModel.load(folder)
 
 # %% ../nbs/12_scale.ipynb #0423fd99
