@@ -639,6 +639,7 @@ def put_centers(
     scaled = move_and_scale(found.cluster_centers_, found.offset_, found.exponent_)
     found.kmeans_.cluster_centers_ = np.ascontiguousarray(scaled, kind)
     found.labels_ = found.predict(model.points_)
+    found.inertia_ = float(((model.points_ - found.cluster_centers_[found.labels_])**2).sum())
     inked = model.point_of_ >= 0
     model.labels_[inked] = found.labels_[model.point_of_[inked]]
     if labels is not None:
