@@ -64,7 +64,7 @@ class Child:
             self._run(words, cache, prepare)
 
     def _run(self, words, cache, prepare):
-        code = 1
+        code, begun = 1, False
         try:
             os.dup2(self.output.fileno(), 1)
             os.dup2(self.output.fileno(), 2)
@@ -76,6 +76,7 @@ class Child:
                 prepare()
             with networks_untaught(cache), small_boards():
                 sys.argv = [str(word) for word in words]
+                begun = True
                 getattr(cli, words[0])() # as in the shell, where one process watches and another works
             code = 0
         except SystemExit as left:
@@ -83,9 +84,12 @@ class Child:
             if isinstance(code, str):
                 print(code, file=sys.stderr)
                 code = 1
-        except BaseException:
-            traceback.print_exc()
-            code = 70
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and not begun: # this is no line of the command
+                code = 130
+            else:
+                traceback.print_exc()
+                code = 70
         finally:
             os._exit(code)
 
