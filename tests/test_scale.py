@@ -27,6 +27,7 @@ from mnist_clustering.scale import (
     fit_in_parts,
     fit_on_spark,
     model_of_worker,
+    put_centers,
     spark_session,
     stratified_sample,
 )
@@ -210,6 +211,131 @@ def test_parts_of_other_images_or_of_another_model_are_not_taken_for_finished(mo
     check(labels(tmp_path / 'out'), in_memory(model, test.images[300:600]))
 
 
+def test_nothing_of_anybody_is_taken_for_an_unfinished_part(model, tmp_path):
+    np.save(tmp_path / 'a.npy', test.images[:50])
+    unfinished = tmp_path / 'out-unfinished'
+    unfinished.write_text('mine')
+    with pytest.raises(ValueError, match='is in the way'):
+        assign(model, tmp_path / 'a.npy', tmp_path / 'out', True)
+    assert unfinished.read_text() == 'mine'
+    unfinished.unlink()
+    (tmp_path / 'elsewhere').mkdir()
+    unfinished.symlink_to(tmp_path / 'elsewhere')
+    with pytest.raises(ValueError, match='is in the way'):
+        assign(model, tmp_path / 'a.npy', tmp_path / 'out', True)
+    unfinished.unlink()
+    unfinished.mkdir()
+    for name in ('part-000000.parquet', 'part-thesis.parquet'):
+        (unfinished / name).write_text('mine')
+    with pytest.raises(ValueError, match='part-000000.parquet is in the way, and this program did not write it'):
+        assign(model, tmp_path / 'a.npy', tmp_path / 'out', True)
+    (unfinished / 'part-000000.parquet').unlink()
+    (unfinished / '.part-part-000007.parquet.lock').touch() # of a run that was killed
+    assign(model, tmp_path / 'a.npy', tmp_path / 'out', True)
+    assert [path.name for path in unfinished.iterdir()] == ['part-thesis.parquet']
+
+
+def test_a_source_that_is_called_unfinished_stays(model, tmp_path):
+    (tmp_path / 'out-unfinished').mkdir()
+    write_pixels(tmp_path / 'out-unfinished/part-000.parquet', test.images[:50])
+    assign(model, tmp_path / 'out-unfinished', tmp_path / 'out', True)
+    assert [path.name for path in (tmp_path / 'out-unfinished').iterdir()] == ['part-000.parquet']
+
+
+def test_other_images_of_the_same_size_and_time_are_not_taken_for_the_old_ones(model, tmp_path):
+    def stop(n, rate):
+        raise KeyboardInterrupt
+
+    def write_scans(images):
+        for i, image in enumerate(images):
+            Image.fromarray(255 - image).save(tmp_path / f'scans/{i}.bmp')
+
+    (tmp_path / 'scans').mkdir()
+    pq.write_table(pa.table(dict(path=[f'scans/{i}.bmp' for i in range(20)])), tmp_path / 'paths.parquet')
+    np.save(tmp_path / 'a.npy', test.images[:50])
+    write_scans(test.images[:20])
+    before = os.stat(tmp_path / 'a.npy')
+    for source, as_is in ((tmp_path / 'a.npy', True), (tmp_path / 'paths.parquet', False)):
+        with pytest.raises(KeyboardInterrupt):
+            assign(model, source, tmp_path / f'of-{source.stem}', as_is, stop)
+    np.save(tmp_path / 'a.npy', test.images[50:100])
+    os.utime(tmp_path / 'a.npy', ns=(before.st_atime_ns, before.st_mtime_ns))
+    write_scans(test.images[20:40])
+    assign(model, tmp_path / 'a.npy', tmp_path / 'of-a', True)
+    check(labels(tmp_path / 'of-a'), in_memory(model, test.images[50:100]))
+    assign(model, tmp_path / 'paths.parquet', tmp_path / 'of-paths')
+    wanted = assign_images(ClusterModel.load(model), load_images(tmp_path / 'paths.parquet'))
+    assert labels(tmp_path / 'of-paths')['cluster'].tolist() == wanted['cluster'].tolist()
+
+
+def test_a_folder_is_read_as_in_memory(model, tmp_path, small_parts):
+    "Names as engines give them, tables of paths, earlier results, an array, and an archive with a name twice."
+    scans = tmp_path / 'scans'
+    scans.mkdir()
+    for i, name in enumerate(('a.png', '_started_1.png', '_committed_x.png')):
+        Image.fromarray(255 - test.images[i]).save(scans / name)
+    np.save(tmp_path / 'b.npy', test.images[:30])
+    assign(model, tmp_path / 'b.npy', scans / 'results', True)
+    pq.write_table(pa.table(dict(file=['a.png'], name=['7'])), scans / 'labels.parquet')
+    np.save(scans / 'features.npy', np.zeros((3, 4)))
+    with pytest.warns(UserWarning, match='Duplicate name'), zipfile.ZipFile(scans / 'more.zip', 'w') as archive:
+        for _ in range(3):
+            archive.write(scans / 'a.png', 'x.png')
+    about = assign(model, scans, tmp_path / 'out')
+    wanted = assign_images(ClusterModel.load(model), load_images(scans))
+    found = labels(tmp_path / 'out').set_index('file')
+    found = found[found['reason'].isna()]
+    assert found['cluster'].to_dict() == wanted.set_index('file')['cluster'].to_dict()
+    assert about['n'] == 6
+    reasons = pd.read_csv(tmp_path / 'out/skipped.csv').set_index('file')['reason']
+    assert 'tells where images lie' in reasons['labels.parquet']
+    assert 'features.npy' in reasons
+    with pytest.raises(ValueError, match='is given twice'):
+        assign(model, [scans, scans], tmp_path / 'out')
+
+
+def test_what_is_paper_is_told_by_a_thousand_images_and_not_by_the_first_part(model, tmp_path, small_parts):
+    (tmp_path / 'scans').mkdir()
+    (tmp_path / 'a.parquet').write_text('damaged')
+    Image.fromarray(test.images[0]).save(tmp_path / 'one.png') # white on black
+    for i in range(60):
+        image = test.images[i]
+        image = 255 - (image[4:24, 4:24] if i % 2 else image) # some cut tight
+        Image.fromarray(image).save(tmp_path / 'scans' / f'{i}.png')
+    source = [tmp_path / 'one.png', tmp_path / 'scans']
+    assign(model, source, tmp_path / 'out')
+    wanted = assign_images(ClusterModel.load(model), load_images(source))
+    found = labels(tmp_path / 'out')
+    assert dict(zip(found['file'], found['cluster'])) == dict(zip(wanted['file'], wanted['cluster']))
+    about = assign(model, [tmp_path / 'a.parquet', *source], tmp_path / 'again')
+    assert (about['n'], about['left_out']) == (61, 1)
+
+
+def test_one_bad_file_does_not_end_the_whole(model, tmp_path):
+    lake = tmp_path / 'lake'
+    lake.mkdir()
+    write_pixels(lake / 'good.parquet', test.images[:50])
+    (lake / 'nothing.npy').touch()
+    np.savez(lake / 'archive.npz', test.images[:5])
+    os.rename(lake / 'archive.npz', lake / 'archive.npy')
+    head = b"\x93NUMPY\x01\x00v\x00{'descr': '|u1', 'fortran_order': False, 'shape': (-5, 28, 28), }"
+    (lake / 'negative.npy').write_bytes(head.ljust(127) + b'\n' + bytes(784))
+    (lake / 'head.npy').write_bytes(head.replace(b"'shape'", b"(shape").ljust(127) + b'\n' + bytes(784))
+    pq.write_table(pa.table({}), lake / 'no columns.parquet')
+    pq.write_table(pa.table(dict(label=[1, 2])), lake / 'only labels.parquet')
+    columns = {f'x{i}': np.zeros(2, np.uint8) for i in range(783)}
+    pq.write_table(pa.table(columns | dict(day=pd.to_datetime(['2020-01-01'] * 2))), lake / 'dates.parquet')
+    faint = np.zeros((2, 28, 28), np.uint8)
+    faint[0, 5, 5] = 1
+    np.save(lake / 'faint.npy', faint)
+    about = assign(model, lake, tmp_path / 'out', True)
+    assert (about['n'], about['left_out']) == (51, 8)
+    reasons = pd.read_csv(tmp_path / 'out/skipped.csv').set_index('file')['reason']
+    assert reasons['faint.npy/row 0'] == 'its darkest pixel is 1, and full ink is 255'
+    assert (reasons[[name for name in reasons.index if name.split(',')[0].split('/')[0] in (
+        'nothing.npy', 'archive.npy', 'negative.npy', 'head.npy')]] == 'it is no array, or it is damaged').sum() == 4
+
+
 def test_what_lies_among_unfinished_parts_stays(model, tmp_path):
     np.save(tmp_path / 'a.npy', test.images[:50])
     (tmp_path / 'out-unfinished').mkdir()
@@ -383,17 +509,36 @@ def test_kmeans_on_spark_is_a_model_like_any_other(spark, tmp_path):
 
 
 @needs_java
+@pytest.mark.parametrize('table, k, told', [
+    (dict(features=[[1., 2.], None, [3., 4.]]), 2, 'cannot be clustered'),
+    (dict(features=[[1., 2.], [3.]]), 2, 'cannot be clustered'),
+    (dict(x=['a', 'b', 'c']), 2, 'cannot be clustered'),
+    (dict(x=[1., 2.], y=[3., 5.]), 5, 'has only 2 different rows, so there are no 5 clusters')])
+def test_tables_that_spark_cannot_cluster_are_refused_in_one_sentence(table, k, told, spark, tmp_path):
+    pq.write_table(pa.table(table), tmp_path / 'a.parquet')
+    with pytest.raises(ValueError, match=told) as refused:
+        fit_on_spark(spark, str(tmp_path / 'a.parquet'), k)
+    assert '\n' not in str(refused.value)
+
+
+@needs_java
 def test_the_command_runs_on_spark(model, tmp_path):
     import subprocess
     import sys
     np.save(tmp_path / 'a.npy', test.images[:100])
     code = 'import sys; from mnist_clustering import cli; cli.mnist_assign(sys.argv[1:])'
-    words = ['--engine', 'spark', '--master', 'local[2]', '--as_is', '--out', str(tmp_path / 'out')]
+    words = ['--engine', 'spark', '--master', 'local[2]', '--as_is', '--out', str(tmp_path / 'out[1]')]
+    for _ in range(2): # an earlier run is replaced
+        ended = subprocess.run([sys.executable, '-c', code, str(model), str(tmp_path / 'a.npy'), *words],
+                               capture_output=True, text=True)
+        assert (ended.returncode, ended.stderr) == (0, '')
+    check(labels(tmp_path / 'out[1]'), in_memory(model, test.images[:100]))
+    assert json.loads((tmp_path / 'out[1]/run.json').read_text())['engine'] == 'spark'
+    words[3] = 'local[x]'
     ended = subprocess.run([sys.executable, '-c', code, str(model), str(tmp_path / 'a.npy'), *words],
                            capture_output=True, text=True)
-    assert (ended.returncode, ended.stderr) == (0, '')
-    check(labels(tmp_path / 'out'), in_memory(model, test.images[:100]))
-    assert json.loads((tmp_path / 'out/run.json').read_text())['engine'] == 'spark'
+    assert ended.returncode == 1
+    assert 'Spark cannot be started' in ended.stderr and len(ended.stderr.splitlines()) == 1
 
 
 def test_centres_move_to_where_all_images_are(tmp_path):
@@ -414,13 +559,38 @@ def test_centres_move_to_where_all_images_are(tmp_path):
     assert len(model.names_) >= 5
 
 
+def test_centres_that_do_not_fit_are_refused():
+    model = ClusterModel('pixels', 'kmeans', 10).fit(train.images[:300])
+    centers = model.clusterer_.cluster_centers_.copy()
+    for bad in (centers[:4], centers[:, :3], np.full_like(centers, np.nan)):
+        with pytest.raises(ValueError, match='centers must be'):
+            put_centers(model, bad)
+    with pytest.raises(ValueError, match='all images are blank'):
+        fit_in_parts(model, np.zeros((30, 28, 28), np.uint8))
+    np.testing.assert_array_equal(model.clusterer_.cluster_centers_, centers)
+    with pytest.raises(ValueError, match='only clusters of KMeans'):
+        fit_in_parts(ClusterModel('pixels', 'ward', 5).fit(train.images[:300]), train.images[:300])
+    model.correct(np.where(model.labels_ == 3, 2, model.labels_), {})
+    with pytest.raises(ValueError, match='somebody has corrected'):
+        fit_in_parts(model, train.images[:300])
+
+
+def test_blank_images_do_not_pull_centres():
+    few, many = (ClusterModel('pixels', 'kmeans', 10).fit(train.images[:300]) for _ in range(2))
+    fit_in_parts(few, train.images[:2000])
+    fit_in_parts(many, np.concatenate([train.images[:2000], np.zeros((2000, 28, 28), np.uint8)]))
+    np.testing.assert_array_equal(few.clusterer_.cluster_centers_, many.clusterer_.cluster_centers_)
+
+
 def test_a_stratified_sample_misses_no_rare_drawing():
     rare = np.zeros((28, 28), np.uint8)
     rare[4:24:2] = 255
     images = np.concatenate([train.images[:5000], np.repeat(rare[None], 12, axis=0)])
     chosen = stratified_sample(images, 500)
     assert (len(chosen), len(set(chosen.tolist()))) == (500, 500)
-    assert (chosen >= 5000).sum() >= 5 # 1 is to be expected
+    assert (chosen >= 5000).sum() >= 2 # 1 is to be expected
+    with pytest.raises(ValueError, match='n must be from 1 to 5,012'):
+        stratified_sample(images, -3)
     np.testing.assert_array_equal(stratified_sample(images, 500), chosen)
 
 
