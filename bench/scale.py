@@ -235,6 +235,8 @@ def kmeans_on_spark(folder, n):
 
 def fits(folder):
     "What is lost by fitting to less: the 70,000 digits, of all and of a part, five seeds."
+    from sklearn.frozen import FrozenEstimator
+
     from mnist_clustering.evaluation import score
     from mnist_clustering.model import ClusterModel
     from mnist_clustering.scale import fit_in_parts, stratified_sample
@@ -249,7 +251,7 @@ def fits(folder):
         rows.append(dict(what=what, n=n, seed=seed, right=right, clusters=model.n_clusters_,
                          as_exact=score(exact.labels_[60_000:], found)['accuracy']))
 
-    network = ClusterModel.load(make_model(folder, 'cnn')).features_
+    network = FrozenEstimator(ClusterModel.load(make_model(folder, 'cnn')).features_)
     for seed in range(5):
         exact = ClusterModel(network, 'kmeans', 10, seed).fit(images, labels)
         add('KMeans of all', len(images), seed, exact, exact)
