@@ -116,7 +116,8 @@ def test_every_page_makes_its_module_and_every_module_has_a_page():
 @pytest.mark.parametrize('module', MODULES)
 def test_imports_point_down(module):
     order = list(HOUSE.values())
-    assert imports(TREES[module]) <= set(order[:order.index(module)])
+    above = set(order[:order.index(module)])
+    assert imports(TREES[module]) <= above | {module} # a worker of Spark imports by name what it is asked to do
 
 
 @pytest.mark.parametrize('name', ROOMS)
