@@ -322,7 +322,7 @@ MEASURED = {
     'assign by network': (lambda folder, n: assign_many(folder, 'cnn', n), [(70_000,), (1_000_000,), (10_000_000,)]),
     'assign by distortion': (lambda folder, n: assign_many(folder, 'distortion', n), [(20_000,), (100_000,)]),
     'spark': (spark_rate, [(1_000_000,)]),
-    'k-means||': (kmeans_on_spark, [(1_000_000,)]),
+    'k-means||': (kmeans_on_spark, [(100_000,), (1_000_000,)]),
     'fit': (fits, [()])}
 
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['NONE', 'WHAT_IS_FOUND', 'N_IMAGES', 'N_FILES', 'MOST_PARTS', 'NO_PIXELS', 'OF_ENGINES', 'ELSEWHERE',
-           'SCHEMA', 'ASSIGNED', 'PART_NAME', 'LEFT_BY_KILLED', 'name_all', 'assign_images', 'write_csv',
+           'SCHEMA', 'ASSIGNED', 'PART_NAME', 'LEFT_BY_KILLED', 'MOST_STARTS', 'name_all', 'assign_images', 'write_csv',
            'write_parquet', 'Part', 'find_parts', 'read_part', 'assign_part', 'find_polarity', 'assign',
            'spark_session', 'assign_on_spark', 'run_on_spark', 'model_of_worker', 'put_centers', 'fit_in_parts',
            'fit_on_spark', 'stratified_sample']
@@ -781,34 +781,53 @@ def fit_on_spark(
     """
     from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
+    from pyspark.ml.functions import vector_to_array
     try:
-        centers, sample = _centers_and_sample(spark, features_path, k, seed, n_sample)
+        rows = _rows_on_spark(spark, features_path).persist()
+        share = min(1., 1.2 * n_sample / rows.count())
+        sample = rows.sample(share, seed).limit(n_sample).select(vector_to_array('features')).collect()
+        lengths = [len(row[0]) for row in sample]
+        if min(lengths, default=0) != max(lengths, default=0):
+            raise ValueError(f'{shown(features_path)} cannot be clustered: its arrays have {min(lengths)} to '
+                             f'{max(lengths)} numbers, and must be of one length')
+        sample = np.array([row[0] for row in sample])
+        n_different = len(np.unique(sample, axis=0))
+        if n_different < k:
+            raise ValueError(f'{shown(features_path)} has only {counted(n_different, "different row")}, '
+                             f'so there are no {k} clusters')
+        model = ClusterModel(FunctionTransformer(), 'kmeans', k, seed).fit(sample)
+        centers = _best_centers(rows, model, k, seed)
+        rows.unpersist()
     except (PySparkException, Py4JError) as error:
         raise ValueError(f'{shown(features_path)} cannot be clustered ({_why(error)}): give a table with one column of '
                          'arrays of the same length, or a column a number, and nothing missing') from error
-    if len(centers) < k:
-        raise ValueError(f'{shown(features_path)} has only {counted(len(centers), "different row")}, '
-                         f'so there are no {k} clusters')
-    model = ClusterModel(FunctionTransformer(), 'kmeans', k, seed).fit(sample)
     return put_centers(model, centers)
 
-def _centers_and_sample(spark, features_path, k, seed, n_sample):
-    "The centres that Spark finds, and some of the rows."
-    from pyspark.ml.clustering import KMeans
+def _rows_on_spark(spark, features_path):
+    "The rows of a table as vectors."
     from pyspark.ml.feature import VectorAssembler
-    from pyspark.ml.functions import array_to_vector, vector_to_array
+    from pyspark.ml.functions import array_to_vector
     table = spark.read.parquet(features_path)
     arrays = [field.name for field in table.schema if field.dataType.typeName() == 'array']
     if arrays:
-        rows = table.select(array_to_vector(arrays[0]).alias('features'))
-    else:
-        label = find_column(table.columns, LABEL_COLUMNS)
-        columns = [name for name in table.columns if name != label]
-        rows = VectorAssembler(inputCols=columns, outputCol='features').transform(table).select('features')
-    fitted = KMeans(k=k, seed=seed, initMode='k-means||', maxIter=100).fit(rows)
-    share = min(1., 1.2 * n_sample / rows.count())
-    sample = rows.sample(share, seed).limit(n_sample).select(vector_to_array('features')).collect()
-    return np.array(fitted.clusterCenters()), np.array([row[0] for row in sample])
+        return table.select(array_to_vector(arrays[0]).alias('features'))
+    label = find_column(table.columns, LABEL_COLUMNS)
+    columns = [name for name in table.columns if name != label]
+    return VectorAssembler(inputCols=columns, outputCol='features').transform(table).select('features')
+
+MOST_STARTS = 10 # of k-means||
+
+def _best_centers(rows, model, k, seed):
+    "Start k-means|| again until it is as good as KMeans of the sample: it often leaves two clusters in one."
+    from pyspark.ml.clustering import KMeans
+    usual = model.clusterer_.inertia_ / (len(model.points_) - k) # of a row; a sample's own centres fit it too well
+    fits = []
+    for start in range(MOST_STARTS):
+        fits.append(KMeans(k=k, seed=seed + start, initMode='k-means||', maxIter=100).fit(rows))
+        if fits[-1].summary.trainingCost <= 1.01 * usual * rows.count():
+            break
+    best = min(fits, key=lambda fitted: fitted.summary.trainingCost)
+    return np.array(best.clusterCenters())
 
 def stratified_sample(
     images: np.ndarray, # (n, 28, 28), perhaps in a file: np.load(file, mmap_mode='r')
