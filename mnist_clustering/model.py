@@ -430,12 +430,17 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
     ) -> None: # writes model.json and model.skops
         "Write the two files of a saved model."
         import skops.io
+        from skops.io.exceptions import UnsupportedTypeException
         check_is_fitted(self, 'clusterer_')
         folder = Path(folder)
         self._limit()
         kept = copy.copy(self)
         kept.features_, kept.clusterer_ = _without_tables(self.features_), _without_tables(self.clusterer_)
-        skops.io.dump(kept, folder / 'model.skops')
+        try:
+            skops.io.dump(kept, folder / 'model.skops')
+        except UnsupportedTypeException as error: # a part in C of features or a clusterer of one's own
+            raise ValueError(f'this model cannot be saved ({reason_of(error)}): choose features and a clusterer of '
+                             'mnist_clustering') from error
         names = {str(cluster): str(name) for cluster, name in self.names_.items()}
         about = dict(format=FORMAT, features=str(self.features), clusterer=self.clusterer, n_clusters=self.n_clusters_,
                      n_images=len(self.labels_), names=names, versions=versions())
@@ -447,6 +452,7 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
     ): # the model
         "Read a saved model; ValueError if there is none, if it is damaged, or of a later format. Nothing in it is run."
         import skops.io
+        from skops.io.exceptions import UntrustedTypesFoundException
         folder = Path(folder)
         missing = [name for name in ('model.json', 'model.skops') if not os.path.isfile(folder / name)]
         try:
@@ -463,6 +469,9 @@ class ClusterModel(ClusterMixin, TransformerMixin, BaseEstimator):
         try:
             _refuse_bomb(folder / 'model.skops')
             model = skops.io.load(folder / 'model.skops', trusted=TRUSTED)
+        except UntrustedTypesFoundException as error:
+            raise ValueError(f'{folder} is not read ({reason_of(error)}): a saved model may consist only of features '
+                             'and clusterers of mnist_clustering, so fit it again') from error
         except Exception as error: # a damaged archive raises nearly anything
             raise ValueError(f'{folder} cannot be read ({reason_of(error)}): save the model again') from error
         if type(model).__name__ != cls.__name__:

@@ -224,6 +224,19 @@ def test_a_page_gives_no_other_meaning_to_a_name_of_its_module(name):
     assert not used & given
 
 
+@pytest.mark.parametrize('name', ROOMS)
+def test_a_page_run_as_a_test_puts_nothing_into_another_module(name):
+    "nbdev_test runs one page after the other in one process: a later page would find the classes of an earlier one."
+    imported = set()
+    for text in filter(is_export, code(ROOMS[name])):
+        for node in ast.parse(text).body:
+            if isinstance(node, ast.ImportFrom):
+                imported |= {alias.asname or alias.name for alias in node.names}
+            if isinstance(node, ast.Assign) and '#| eval: false' not in text:
+                targets = [target.value for target in node.targets if isinstance(target, ast.Subscript | ast.Attribute)]
+                assert not imported & {ast.unparse(target) for target in targets}, text
+
+
 def test_nothing_is_promised_that_is_not_there():
     assert [module for module, text in MODULES.items() if 'raise NotImplementedError' in text] == []
 

@@ -14,12 +14,15 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from scipy.spatial.distance import cdist
+from sklearn.cluster import Birch
 
 from mnist_clustering import images as room_of_images
 from mnist_clustering.agglomerative import Ward
 from mnist_clustering.communities import closest_pairs, loosest_clusters, neighbor_graph, tree_of_clusters
 from mnist_clustering.data import load_mnist
+from mnist_clustering.features import PixelFeatures
 from mnist_clustering.images import load_images
+from mnist_clustering.kmeans import CLUSTERERS, Clusterer
 from mnist_clustering.model import ClusterModel
 from mnist_clustering.own_run import OwnRun, cluster_images, write_own_run
 from mnist_clustering.review import (
@@ -1344,6 +1347,26 @@ def test_a_bomb_in_a_model_is_refused_before_it_is_unpacked(place, kept_model, t
             archive.writestr(name, data)
     with pytest.raises(ValueError, match='model cannot be read .it unpacks to more than 200 times its size'):
         ClusterModel.load(tmp_path / 'model')
+
+
+class Lower(PixelFeatures):
+    "Features that are not of the package."
+
+
+def test_a_model_with_somebody_elses_classes_is_told_from_a_damaged_one(tmp_path):
+    ClusterModel(Lower(), 'kmeans', n_clusters=4).fit(TEST.images[:60]).save(tmp_path / 'model')
+    with pytest.raises(ValueError, match='model is not read .Untrusted.*Lower.*: a saved model may consist only'):
+        ClusterModel.load(tmp_path / 'model')
+
+
+def test_a_model_that_cannot_be_saved_leaves_the_earlier_one(kept_model, tmp_path, monkeypatch):
+    shutil.copytree(kept_model, tmp_path / 'model')
+    birch = Clusterer(make=lambda n, n_clusters, seed: Birch(n_clusters=n_clusters), title='Birch', about='a tree')
+    monkeypatch.setitem(CLUSTERERS, 'birch', birch)
+    model = ClusterModel('pixels', 'birch', n_clusters=4).fit(TEST.images[:60])
+    with pytest.raises(ValueError, match='cannot be saved .Objects of type .*: choose features and a clusterer'):
+        model.save(tmp_path / 'model')
+    assert ClusterModel.load(tmp_path / 'model').clusterer == 'kmeans'
 
 
 def test_a_blank_image_of_a_model_without_blank_ones_is_none_of_these(kept_model):
