@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import psutil
 from numba import njit
+from sklearn.metrics import pairwise_distances_argmin_min
 
 from mnist_clustering.data import SIZE, load_mnist
 
@@ -190,9 +191,8 @@ def spark_rate(folder, n):
         start = time.perf_counter()
         scale.assign_on_spark(spark, model, table, str(Path(place) / 'spark'), True)
         by_spark = time.perf_counter() - start
-        tasks = spark.sparkContext.parallelize(range(3000), 3000)
         start = time.perf_counter()
-        tasks.mapPartitions(lambda rows: rows).count()
+        spark.range(0, 3000, 1, 3000).count() # without Python, whose time is the worker's
         empty = time.perf_counter() - start
         spark.stop()
     return [dict(n=n, what='Spark', seconds=by_spark, per_second=n / by_spark, ratio=plain / by_spark),
@@ -202,35 +202,71 @@ def spark_rate(folder, n):
             dict(n=n, what='to find a part', seconds=found / n_parts)]
 
 
-def kmeans_on_spark(folder, n):
-    "k-means|| against scikit-learn on n rows of 128 numbers."
+def make_features(folder, n):
+    "The 128 features by network of n images, and a table of them; made once."
     import pyarrow as pa
     import pyarrow.parquet as pq
+
+    from mnist_clustering.model import ClusterModel
+    from mnist_clustering.scale import N_IMAGES
+    from mnist_clustering.store import uncached
+    table = folder / f'{n}-features.parquet'
+    if not table.exists():
+        source, _ = make_data(folder, n)
+        reader = ClusterModel.load(make_model(folder, 'cnn')).features_
+        array, rows = np.load(source, mmap_mode='r'), np.empty((n, 128), np.float32)
+        with uncached():
+            for first in range(0, n, N_IMAGES):
+                rows[first:first + N_IMAGES] = reader.transform(array[first:first + N_IMAGES])
+        column = pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), 128).cast(pa.list_(pa.float32()))
+        pq.write_table(pa.table(dict(features=column)), table, row_group_size=50_000)
+    column = pq.read_table(table)['features'].combine_chunks()
+    return table, column.flatten().to_numpy().reshape(n, 128)
+
+
+def inertia_of(centers, rows):
+    "How far all rows are from the nearest centre, squared and added up."
+    return sum(pairwise_distances_argmin_min(rows[first:first + BLOCK], centers, metric='sqeuclidean')[1].sum()
+               for first in range(0, len(rows), BLOCK))
+
+
+def kmeans_on_spark(folder, n):
+    "k-means|| against scikit-learn on n rows of 128 numbers."
     from sklearn.cluster import KMeans
 
     from mnist_clustering import scale
-    from mnist_clustering.model import ClusterModel
-    from mnist_clustering.store import uncached
-    source, _ = make_data(folder, n)
-    reader = ClusterModel.load(make_model(folder, 'cnn')).features_
-    array, rows = np.load(source, mmap_mode='r'), np.empty((n, 128), np.float32)
-    with uncached():
-        for first in range(0, n, scale.N_IMAGES):
-            rows[first:first + scale.N_IMAGES] = reader.transform(array[first:first + scale.N_IMAGES])
-    column = pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), 128).cast(pa.list_(pa.float32()))
-    with tempfile.TemporaryDirectory(dir=folder) as place:
-        pq.write_table(pa.table(dict(features=column)), f'{place}/features.parquet', row_group_size=50_000)
-        spark = scale.spark_session('local[2]')
-        start = time.perf_counter()
-        model = scale.fit_on_spark(spark, f'{place}/features.parquet', 10)
-        seconds = time.perf_counter() - start
-        spark.stop()
+    table, rows = make_features(folder, n)
+    spark = scale.spark_session('local[2]')
+    start = time.perf_counter()
+    model = scale.fit_on_spark(spark, str(table), 10)
+    seconds = time.perf_counter() - start
+    spark.stop()
     start = time.perf_counter()
     exact = KMeans(10, n_init=4, random_state=0).fit(rows)
-    centers = model.clusterer_.cluster_centers_
-    inertia = sum(((rows[first:first + BLOCK] - centers[model.predict(rows[first:first + BLOCK])])**2).sum()
-                  for first in range(0, n, BLOCK))
-    return dict(seconds=seconds, sklearn_seconds=time.perf_counter() - start, inertia_ratio=inertia / exact.inertia_)
+    sklearn_seconds = time.perf_counter() - start
+    ratio = inertia_of(model.clusterer_.cluster_centers_.astype(np.float32), rows) / exact.inertia_
+    return dict(seconds=seconds, sklearn_seconds=sklearn_seconds, inertia_ratio=ratio)
+
+
+def single_starts(folder, n):
+    "What one start of k-means|| comes to, and one of k-means++ of scikit-learn: each with eight seeds."
+    from pyspark.ml.clustering import KMeans as KMeansOfSpark
+    from pyspark.ml.functions import array_to_vector
+    from sklearn.cluster import KMeans
+
+    from mnist_clustering import scale
+    table, rows = make_features(folder, n)
+    exact = KMeans(10, n_init=4, random_state=0).fit(rows).inertia_
+    spark = scale.spark_session('local[2]')
+    vectors = spark.read.parquet(str(table)).select(array_to_vector('features').alias('features')).persist()
+    found = []
+    for seed in range(8):
+        by_spark = KMeansOfSpark(k=10, seed=seed, initMode='k-means||', maxIter=100).fit(vectors).summary.trainingCost
+        found.append(dict(n=n, what='one start of k-means||', seed=seed, inertia_ratio=by_spark / exact))
+        by_sklearn = KMeans(10, n_init=1, random_state=seed).fit(rows).inertia_
+        found.append(dict(n=n, what='one start of k-means++', seed=seed, inertia_ratio=by_sklearn / exact))
+    spark.stop()
+    return found
 
 
 def fits(folder):
@@ -323,6 +359,7 @@ MEASURED = {
     'assign by distortion': (lambda folder, n: assign_many(folder, 'distortion', n), [(20_000,), (100_000,)]),
     'spark': (spark_rate, [(1_000_000,)]),
     'k-means||': (kmeans_on_spark, [(100_000,), (1_000_000,)]),
+    'starts': (single_starts, [(100_000,)]),
     'fit': (fits, [()])}
 
 

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['MENDED_THERE', 'WHOLE', 'STOPPED', 'ASSIGNED_FILES', 'BOARDS', 'one_sentence', 'say_now', 'watch', 'Parser',
            'ReadParameter', 'own_path', 'registries', 'entry_parameters', 'cluster_parser', 'chosen_parameters',
-           'first_digits', 'own_features', 'read_rows', 'rows_of', 'check_paths', 'check_rows', 'sorted_folder',
-           'refuse_export', 'full_names', 'export_images', 'latest_corrections', 'cluster_own', 'cluster_digits',
-           'mnist_cluster', 'model_folder', 'check_engine', 'say_rate', 'assign_many', 'mnist_assign', 'mnist_scores',
-           'mnist_features', 'mnist_compare', 'read_board', 'mnist_clear_cache']
+           'first_digits', 'own_features', 'read_rows', 'rows_of', 'check_rows', 'sorted_folder', 'refuse_export',
+           'full_names', 'export_images', 'latest_corrections', 'cluster_own', 'cluster_digits', 'mnist_cluster',
+           'check_engine', 'say_rate', 'assign_many', 'mnist_assign', 'mnist_scores', 'mnist_features', 'mnist_compare',
+           'read_board', 'mnist_clear_cache']
 
 # %% ../nbs/15_cli.ipynb #19cbee2a
 import atexit
@@ -492,28 +492,6 @@ def rows_of(
     return table.loc[names].to_numpy(float)
 
 
-def check_paths(
-    paths: list[Path], # of images
-    out: Path # where a run is to be
-) -> None: # returns if all is well
-    "ValueError if a path is not there or is given twice, or if the run would lie inside it."
-    from mnist_clustering.data import shown
-    real = [Path(os.path.realpath(path)) for path in paths]
-    for i, one in enumerate(real):
-        if not os.path.exists(one):
-            where = 'leads to itself' if os.path.islink(one) else 'does not exist'
-            raise ValueError(f'{shown(paths[i])} {where}: give a folder, an archive, a table or an image')
-        for other in real[:i]:
-            if one == other or one in other.parents or other in one.parents:
-                raise ValueError(f'{shown(one)} and {shown(other)} hold the same images, which would count twice: '
-                                 'give one of them')
-    out = Path(os.path.realpath(out))
-    for path in real:
-        if path.is_dir() and (out == path or path in out.parents):
-            raise ValueError(f'{shown(out)} lies inside {shown(path)}, so the next run would take its pictures for '
-                             'images: give --out a folder elsewhere')
-
-
 def check_rows(
     model, # ClusterModel that later images are assigned with
     table # DataFrame from read_rows, None without features of one's own
@@ -611,7 +589,7 @@ def cluster_own(
 ) -> None: # writes a folder, unless it is a dry run
     "Cluster images of one's own."
     from mnist_clustering.data import shown
-    from mnist_clustering.images import load_images
+    from mnist_clustering.images import check_paths, load_images
     from mnist_clustering.own_run import OWN_FILES, OwnRun, cluster_images, describe_run, write_own_run
     from mnist_clustering.review import read_corrections
     from mnist_clustering.store import cached, run_folder
@@ -703,14 +681,6 @@ def mnist_cluster(
         cluster_digits(options)
 
 # %% ../nbs/15_cli.ipynb #782d1174
-def model_folder(
-    folder: Path # of a run of mnist_cluster, or of a saved model
-) -> Path: # of the saved model
-    "Where the model of a run is."
-    inside = folder / 'model'
-    return inside if os.path.isdir(inside) else folder
-
-
 def check_engine(
     options # of mnist_assign
 ) -> None: # returns if all is well
@@ -744,17 +714,17 @@ def assign_many(
     "Assign images that need not fit into memory."
     from mnist_clustering.data import counted, shown
     from mnist_clustering.scale import assign, run_on_spark
-    check_paths(options.paths, options.out)
     source = [str(path) for path in options.paths]
     source = source if len(source) > 1 else source[0]
-    model = model_folder(options.model)
     if options.engine == 'stream':
-        about = assign(model, source, options.out, options.as_is, say_rate())
+        about = assign(options.model, source, options.out, options.as_is, say_rate())
     else:
-        about = run_on_spark(options.master or 'local[*]', model, source, options.out, options.as_is)
+        about = run_on_spark(options.master or 'local[*]', options.model, source, options.out, options.as_is)
     for cluster in about['clusters']:
-        print(f"{cluster['name'] or cluster['cluster']}: {cluster['n']:,}")
-    print(f"{counted(about['n'], 'image')}, {about['n'] / about['seconds']:,.0f} a second; "
+        print(f"{cluster['name'] or 'cluster ' + str(cluster['cluster'])}: {cluster['n']:,}")
+    if about.get('done_before'):
+        print(f"{counted(about['done_before'], 'image')} were assigned before an earlier run was stopped.")
+    print(f"{counted(about['n'], 'image')}, {about['per_second']:,.0f} a second; "
           f"{about['left_out']:,} left out, see skipped.csv.")
     print(f'Every image is in {shown(options.out)}/labels.')
 
@@ -793,13 +763,13 @@ def mnist_assign(
     import pandas as pd
 
     from mnist_clustering.data import shown
-    from mnist_clustering.images import load_images
+    from mnist_clustering.images import check_paths, load_images
     from mnist_clustering.model import ClusterModel
     from mnist_clustering.scale import NONE, assign_images, write_csv, write_parquet
     from mnist_clustering.store import cached, run_folder
     if options.dry_run and not options.export:
         raise ValueError('--dry_run tells what --export would do: give --export link or --export copy as well')
-    model = ClusterModel.load(model_folder(options.model))
+    model = ClusterModel.load(options.model)
     check_paths(options.paths, options.out)
     to_export = sorted_folder(options.out) if options.export else None
     table = read_rows(options.features) if options.features else None

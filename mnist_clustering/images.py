@@ -10,9 +10,9 @@ __all__ = ['BOX', 'FAINT', 'WHITE', 'NO_PAPER', 'FORMATS', 'SUFFIXES', 'MAX_PIXE
            'light_border', 'level_paper', 'find_marks', 'crop_ink', 'scale_ink', 'center_ink', 'Prepared',
            'prepare_image', 'read_file', 'check_ratio', 'unpack', 'Item', 'natural_order', 'path_order', 'as_text',
            'files_of_folder', 'items_of_folder', 'item_of_file', 'items_of_zip', 'items_of_tar', 'items_of_array',
-           'read_idx', 'items_of_idx', 'items_of_npz', 'find_column', 'items_of_table', 'items_of_csv',
-           'items_of_parquet', 'find_items', 'OwnImages', 'Page', 'read_pages', 'read_item', 'PreparedItems',
-           'prepare_items', 'load_images']
+           'read_idx', 'items_of_idx', 'items_of_npz', 'find_column', 'column_of_images', 'items_of_table',
+           'items_of_csv', 'is_table_of_pixels', 'items_of_parquet', 'check_paths', 'find_items', 'OwnImages', 'Page',
+           'read_pages', 'read_item', 'PreparedItems', 'prepare_items', 'load_images']
 
 # %% ../nbs/00b_images.ipynb #510be8a9
 import bz2
@@ -47,7 +47,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from scipy import ndimage
 from tqdm.auto import tqdm
 
-from .data import SIZE, Images, as_labels, counted, reason_of
+from .data import SIZE, Images, as_labels, counted, reason_of, shown
 from .machine import check_memory
 from .parameters import Parameter, check_values
 
@@ -759,6 +759,14 @@ def find_column(
     "The column that is called so, in capitals or not; None if there is none."
     return next((name for word in wanted for name in names if str(name).lower() == word), None)
 
+def column_of_images(
+    names: Iterable # of columns
+) -> object: # one of the names; None if there is none
+    "The column with images or their paths: one that is called so, or the first that has no labels."
+    label = find_column(names, LABEL_COLUMNS)
+    named = find_column(names, IMAGE_COLUMNS)
+    return next((name for name in names if name != label), None) if named is None else named
+
 def _split_pixels(table, header):
     "A table of pixels: the pixels and the labels, which have a column of their own or are missing."
     label = find_column(table.columns, LABEL_COLUMNS) if header else None
@@ -781,12 +789,9 @@ def items_of_table(
             raise ValueError(f'{what} has columns that are no pixels: give one column of labels, and the pixels')
         return items_of_array(pixels.to_numpy(), labels, what)
     label = find_column(table.columns, LABEL_COLUMNS)
-    image = find_column(table.columns, IMAGE_COLUMNS)
+    image = column_of_images(table.columns)
     if image is None:
-        rest = [name for name in table if name != label]
-        if not rest:
-            raise ValueError(f'{what} has no column of images: call one of them image or path')
-        image = rest[0]
+        raise ValueError(f'{what} has no column of images: call one of them image or path')
     labels = [None] * len(table) if label is None else table[label].tolist()
     return (_cell(i, content, labels[i], folder) for i, content in enumerate(table[image]))
 
@@ -881,6 +886,14 @@ def _check_columns(n):
         raise ValueError(f'it has {n:,} columns, and no more than {MOST_COLUMNS:,} are read: '
                          'give an array .npy of the shape (n, height, width)')
 
+def is_table_of_pixels(
+    schema # of a Parquet file, as pyarrow has it
+) -> bool: # False if there is a column of images, or of their paths
+    "Does a table have a column a pixel?"
+    from pyarrow import types
+    kinds = types.is_integer, types.is_floating, types.is_boolean
+    return sum(any(is_kind(kind) for is_kind in kinds) for kind in schema.types) >= 16
+
 def _shrink(part):
     "Whole numbers from 0 to 255 in one byte each."
     whole = part.columns[[kind.kind in 'iu' for kind in part.dtypes]]
@@ -903,7 +916,7 @@ def items_of_parquet(
         with ParquetFile(file) as parquet:
             names = parquet.schema_arrow.names
             _check_columns(len(names))
-            if len(names) >= 16: # pixels have one range, so all of them are looked at
+            if is_table_of_pixels(parquet.schema_arrow): # pixels have one range, so all of them are looked at
                 check_ratio(parquet.metadata.num_rows * len(names), packed)
                 check_memory(parquet.metadata.num_rows * len(names), f'{file}')
                 parts = [_shrink(batch.to_pandas()) for batch in parquet.iter_batches(batch_size=2000)]
@@ -926,6 +939,26 @@ def items_of_parquet(
         raise _no_table(file, error) from error
 
 # %% ../nbs/00b_images.ipynb #6cfea3b8
+def check_paths(
+    paths: list, # of images
+    out: Path | str | None = None # where a run is to be
+) -> None: # returns if each image is there once
+    "ValueError if a path is not there or is given twice, or if the run would lie inside it."
+    real = [Path(os.path.realpath(path)) for path in paths]
+    for i, one in enumerate(real):
+        if not os.path.exists(one):
+            where = 'leads to itself' if os.path.islink(one) else 'does not exist'
+            raise ValueError(f'{shown(paths[i])} {where}: give a folder, an archive, a table or an image')
+        for other in real[:i]:
+            if one == other or one in other.parents or other in one.parents:
+                raise ValueError(f'{shown(one)} and {shown(other)} hold the same images, which would count twice: '
+                                 'give one of them')
+    place = None if out is None else Path(os.path.realpath(os.path.expanduser(out)))
+    for path in real:
+        if place and path.is_dir() and (place == path or path in place.parents):
+            raise ValueError(f'{shown(place)} lies inside {shown(path)}, so the next run would take what is written '
+                             'for images: give a folder elsewhere to write to')
+
 def find_items(
     source # as load_images
 ) -> Iterator[Item]: # one after the other

@@ -4,16 +4,17 @@
 
 # %% auto #0
 __all__ = ['NONE', 'WHAT_IS_FOUND', 'N_IMAGES', 'N_FILES', 'MOST_PARTS', 'NO_PIXELS', 'OF_ENGINES', 'ELSEWHERE',
-           'SCHEMA', 'ASSIGNED', 'PART_NAME', 'LEFT_BY_KILLED', 'MOST_STARTS', 'name_all', 'assign_images', 'write_csv',
-           'write_parquet', 'Part', 'find_parts', 'read_part', 'assign_part', 'find_polarity', 'assign',
-           'spark_session', 'assign_on_spark', 'run_on_spark', 'model_of_worker', 'put_centers', 'fit_in_parts',
-           'fit_on_spark', 'stratified_sample']
+           'SCHEMA', 'ASSIGNED', 'PART_NAME', 'LEFT_BY_KILLED', 'MASTER', 'N_TOGETHER', 'WHOLE', 'MOST_STARTS',
+           'name_all', 'assign_images', 'write_csv', 'write_parquet', 'Part', 'find_parts', 'read_part', 'assign_part',
+           'find_polarity', 'assign', 'spark_session', 'assign_on_spark', 'run_on_spark', 'model_of_worker',
+           'put_centers', 'fit_in_parts', 'fit_on_spark', 'stratified_sample']
 
 # %% ../nbs/12_scale.ipynb #4cbe190f
 import json
 import os
 import re
 import shutil
+import socket
 import sys
 import warnings
 from collections import Counter, deque
@@ -24,7 +25,6 @@ from functools import lru_cache
 from itertools import chain, islice
 from math import ceil
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import NamedTuple
 from zipfile import ZipFile
@@ -33,7 +33,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from pyarrow import ArrowException, compute, types
-from pyarrow.parquet import ParquetFile, ParquetWriter, read_metadata, read_schema, read_table
+from pyarrow.parquet import ParquetFile, ParquetWriter, read_metadata, read_table
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.validation import check_is_fitted
@@ -48,20 +48,26 @@ from mnist_clustering.images import (
     TAR_NAME,
     ZIP_NAME,
     as_text,
+    check_paths,
+    column_of_images,
     files_of_folder,
     find_column,
+    is_table_of_pixels,
     item_of_file,
     items_of_parquet,
     items_of_tar,
     items_of_zip,
     prepare_items,
 )
-from .model import ClusterModel
+from .machine import memory_left, temporary_folder
+from .model import ClusterModel, model_folder
+from .parameters import SEED, Parameter
 from .prepare import move_and_scale
 from mnist_clustering.store import (
     file_digest,
     fingerprint,
     progress,
+    real_folder,
     run_folder,
     uncached,
     versions,
@@ -149,11 +155,10 @@ def find_parts(
     prefix: str = '' # what stands before all names
 ) -> Iterator[Part]: # in natural order; the same ones, however many work on them
     "Divide images into parts; ValueError if they can only be read as a whole."
-    if not isinstance(source, str | os.PathLike):
-        twice = [one for one, count in Counter(map(os.path.realpath, source)).items() if count > 1]
-        if twice:
-            raise ValueError(f'{shown(twice[0])} is given twice: each image is assigned once')
-        for one in source:
+    paths = _paths_of(source)
+    if isinstance(source, list | tuple):
+        check_paths(paths)
+        for one in paths:
             if os.path.isfile(one) and not _kind_of(os.fspath(one)):
                 yield from _parts_of_file(as_text(one), os.fspath(one), as_is, '')
             else:
@@ -166,10 +171,22 @@ def find_parts(
     else:
         yield from _parts_of_file(os.path.basename(source), os.fspath(source), as_is, prefix)
 
+def _paths_of(source):
+    "One path or several as a list; ValueError if they are none."
+    paths = source if isinstance(source, list | tuple) else [source]
+    for path in paths:
+        if not isinstance(path, str | os.PathLike):
+            raise ValueError(f'images are assigned in parts from files, not from a {type(path).__name__}: give a path, '
+                             'or a list of paths')
+    return paths
+
 def _parts_of_folder(folder, as_is, prefix):
     files = []
     for name, place in files_of_folder(folder):
-        if isinstance(place, str) and _is_of_engine(place):
+        if '_delta_log' in os.path.dirname(name).split('/'):
+            raise ValueError(f'{shown(folder)} holds a Delta table, with rows in it that are deleted by now: let Spark '
+                             'write those that are left as Parquet')
+        if isinstance(place, str) and _is_of_engine(name, place):
             continue
         if isinstance(place, str) and _kind_of(name):
             if files:
@@ -189,30 +206,52 @@ def _parts_of_folder(folder, as_is, prefix):
 
 def _parts_inside(name, place, as_is, prefix):
     "The parts of a file in a folder: one that cannot be taken is left out, and does not end the whole."
-    if not as_is and _kind_of(name) == 'parquet' and _column_of_paths(place):
+    if not as_is and _kind_of(name) == 'parquet' and _leads_elsewhere(place):
         return [Part('unreadable', place, prefix, [ELSEWHERE])]
     try:
         return list(_parts_of_file(name, place, as_is, prefix))
     except _AsAWhole as error:
         return [Part('unreadable', place, prefix, [str(error)])]
 
-def _is_of_engine(place):
+def _is_of_engine(name, place):
     "Is this what Spark and others write beside their tables?"
-    is_named_so = OF_ENGINES.fullmatch(os.path.basename(place))
-    return is_named_so and any(_kind_of(other) == 'parquet' for other in os.listdir(os.path.dirname(place)))
+    if '_temporary' in os.path.dirname(name).split('/'): # what a job that was killed has left
+        return True
+    if not OF_ENGINES.fullmatch(os.path.basename(place)):
+        return False
+    beside = os.listdir(os.path.dirname(place))
+    return not os.path.getsize(place) or any(_kind_of(other) == 'parquet' for other in beside)
 
-def _column_of_paths(place):
-    "The column of a Parquet file that tells where images lie; None if it holds the images, or cannot be read."
+def _leads_elsewhere(place, partly=False):
+    "Does a Parquet file tell where images lie, and not hold them; or some of them? False if it cannot be read."
     try:
-        schema = read_schema(place)
+        with ParquetFile(place) as table:
+            schema, metadata = table.schema_arrow, table.metadata
+            column = None if is_table_of_pixels(schema) else column_of_images(schema.names)
+            if column is None:
+                return False
+            kind = schema.field(column).type
+            if not types.is_struct(kind): # bytes, or lists of numbers
+                return not (_is_binary(kind) or _is_list(kind))
+            missing = _n_missing(metadata, f'{column}.bytes')
+            return missing > 0 if partly else missing == metadata.num_rows
     except Exception: # damaged files raise a dozen kinds; the reason is told where it is read
-        return None
-    others = [name for name in schema.names if name != find_column(schema.names, LABEL_COLUMNS)]
-    column = find_column(schema.names, IMAGE_COLUMNS) or (others[0] if others else None)
-    if column is None or len(schema.names) >= 16 and find_column(schema.names, IMAGE_COLUMNS) is None:
-        return None
-    kind = schema.field(column).type
-    return column if types.is_string(kind) or types.is_large_string(kind) or types.is_dictionary(kind) else None
+        return False
+
+def _is_binary(kind):
+    return types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind)
+
+def _is_list(kind):
+    return types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+
+def _n_missing(metadata, path):
+    "How many values of a column are missing, by what its file says; all, if it has no such column or does not say."
+    missing = 0
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        columns = [column for column in map(group.column, range(group.num_columns)) if column.path_in_schema == path]
+        statistics = columns[0].statistics if columns else None
+        missing += statistics.null_count if statistics and statistics.has_null_count else group.num_rows
+    return missing
 
 def _kind_of(name):
     "What kind of file that holds many images this is, by its name; None for any other."
@@ -277,11 +316,8 @@ def _open_array(place):
 def _ranges_of_table(place, as_is):
     with ParquetFile(place) as table:
         sizes = [table.metadata.row_group(group).num_rows for group in range(table.num_row_groups)]
-        if not as_is and len(table.schema_arrow.names) >= 16: # such tables are read as a whole
-            numbers = [types.is_integer(kind) or types.is_floating(kind) for kind in table.schema_arrow.types]
-            if sum(numbers) >= 16:
-                raise _AsAWhole(place)
-            return [[0, len(sizes)]]
+        if not as_is and is_table_of_pixels(table.schema_arrow):
+            raise _AsAWhole(place)
     ranges, first, n = [], 0, 0
     for group, size in enumerate(sizes):
         n += size
@@ -338,10 +374,14 @@ def _read_items(part, turned):
 
 def _numbered(items):
     "The second of a name gets (2) behind it."
-    seen = Counter()
+    seen = {}
     for item in items:
-        seen[item.name] += 1
-        yield item if seen[item.name] == 1 else item._replace(name=f'{item.name} ({seen[item.name]})')
+        name = item.name
+        while name in seen:
+            seen[item.name] += 1
+            name = f'{item.name} ({seen[item.name]})'
+        seen[name] = 1
+        yield item._replace(name=name)
 
 def _items_of(part):
     "The items of a part."
@@ -364,7 +404,7 @@ def _read_pixels(part):
         return
     with ParquetFile(part.place) as table:
         row = sum(table.metadata.row_group(group).num_rows for group in range(part.which[0]))
-        columns = _columns_of_pixels(table.schema_arrow.names)
+        columns = _columns_of_pixels(table.schema_arrow)
         for batch in table.iter_batches(N_IMAGES, range(*part.which), columns):
             pixels, good = _pixels_of_column(batch[0]) if len(columns) == 1 else _pixels_of_columns(batch)
             yield _named(pixels, good, part.prefix, row)
@@ -380,24 +420,22 @@ def _named(pixels, good, prefix, first):
     left_out = pd.DataFrame(dict(name=names[~good], reason=reasons[~good]))
     return Images(pixels[darkest != 1], None, names[good]), left_out
 
-def _columns_of_pixels(names):
+def _columns_of_pixels(schema):
     "Which columns of a table have the pixels: one with all bytes of an image, or one a pixel."
-    label = find_column(names, LABEL_COLUMNS)
-    rest = [name for name in names if name != label]
+    label = find_column(schema.names, LABEL_COLUMNS)
+    rest = [name for name in schema.names if name != label]
     if len(rest) == SIZE**2:
         return rest
-    image = find_column(names, ('pixels', *IMAGE_COLUMNS))
-    if image is None and len(rest) > 1:
-        raise ValueError(f'it has {counted(len(names), "column")}: one called pixels is needed, with the {SIZE**2} '
-                         f'bytes of each image, or {SIZE**2} with a pixel each')
-    if not rest:
-        raise ValueError('it has no column of pixels')
-    return [rest[0] if image is None else image]
+    full = [name for name in rest if _is_binary(schema.field(name).type) or _is_list(schema.field(name).type)]
+    image = find_column(full, ('pixels', *IMAGE_COLUMNS)) or (full[0] if len(full) == 1 else None)
+    if image is None:
+        raise ValueError(f'it has {counted(len(full), "column")} of bytes or lists: one called pixels is needed, with '
+                         f'the {SIZE**2} bytes of each image, or {SIZE**2} columns with a pixel each')
+    return [image]
 
 def _pixels_of_column(column):
     "The images of a column of bytes or of arrays, and which rows have one."
-    kinds = types.is_binary, types.is_large_binary, types.is_fixed_size_binary
-    is_binary = any(is_kind(column.type) for is_kind in kinds)
+    is_binary = _is_binary(column.type)
     lengths = compute.binary_length(column) if is_binary else compute.list_value_length(column)
     has_all = compute.equal(lengths, SIZE**2).fill_null(False)
     column, good = column.filter(has_all), has_all.to_numpy(zero_copy_only=False)
@@ -414,8 +452,8 @@ def _pixels_of_columns(batch):
 def _bytes_of(values):
     "The rows that consist of whole numbers from 0 to 255 as images, and which these are."
     if values.dtype != np.uint8:
-        values = values.astype(float)
-        good = ((values >= 0) & (values <= 255) & (values % 1 == 0)).all(axis=1) # and no NaN
+        values = np.nan_to_num(values.astype(float), nan=-1, posinf=-1, neginf=-1)
+        good = ((values >= 0) & (values <= 255) & (values % 1 == 0)).all(axis=1)
         values = values[good].astype(np.uint8)
     else:
         good = np.ones(len(values), bool)
@@ -475,38 +513,60 @@ def assign(
 ) -> dict: # what run.json holds: how many images, how many left out, the sizes of clusters, the rate
     "Assign images that need not fit into memory; a run that was stopped goes on where it was."
     start = perf_counter()
-    fitted = ClusterModel.load(model).get_ready()
+    place = real_folder(out)
+    fitted = _model_for(model, source, out)
     turned = None if as_is else find_polarity(source)
-    recipe = dict(model=file_digest(Path(model) / 'model.skops'), as_is=as_is, turned=str(turned), schema=SCHEMA,
-                  version=versions()['mnist-clustering'])
-    place = Path(os.path.abspath(out))
+    recipe = dict(model=file_digest(model_folder(model) / 'model.skops'), as_is=as_is, turned=str(turned),
+                  schema=SCHEMA, version=versions()['mnist-clustering'])
     unfinished = place.with_name(f'{place.name}-unfinished')
 
     def work(number, part):
         file = unfinished / f'part-{number:06}.parquet'
         stamp = fingerprint(**recipe, part=part, state=_state_of(part))
-        if _stamp_of(file) != stamp:
+        is_new = _stamp_of(file) != stamp or not _is_whole(file)
+        if is_new:
             _write_table(file, assign_part(fitted, part, as_is, turned), stamp)
-        return file
+        return file, is_new
 
     with run_folder(place, ASSIGNED) as new, threadpool_limits(1): # as many parts at a time as there are cores
         _make_unfinished(unfinished)
-        files, n = [], 0
-        with progress(unit=' images') as bar:
-            for file in _in_order(work, enumerate(find_parts(source, as_is))):
+        files, n, n_new = [], 0, 0
+        with progress(unit=' images') as bar, _without_empty(unfinished):
+            for file, is_new in _in_order(work, enumerate(find_parts(source, as_is))):
                 files.append(file)
                 n_here = read_metadata(file).num_rows
                 n += n_here
+                n_new += is_new * n_here
                 bar.update(n_here)
                 if tell:
-                    tell(n, n / (perf_counter() - start))
+                    tell(n, n_new / (perf_counter() - start))
         (new / 'labels').mkdir()
         for file in files:
             _put(file, new / 'labels' / file.name)
-        about = dict(engine='stream', model=as_text(model), as_is=as_is, seconds=perf_counter() - start)
-        found = _summarize(files)
-        _remove_unfinished(unfinished)
-        return _finish(new, source, *found, about)
+        seconds = perf_counter() - start
+        about = dict(engine='stream', model=as_text(model), as_is=as_is, seconds=seconds, per_second=n_new / seconds,
+                     done_before=n - n_new)
+        about = _finish(new, source, *_summarize(files), about)
+    _remove_unfinished(unfinished) # not earlier: if the disk is full, nothing of the work is lost
+    return about
+
+def _model_for(model, source, out):
+    "The model; ValueError if what is asked for cannot be done with it."
+    fitted = ClusterModel.load(model)
+    if isinstance(fitted.features, FunctionTransformer):
+        raise ValueError('this model was fitted to rows of numbers, and only images are assigned in parts: give its '
+                         'predict the rows, some thousand at a time')
+    check_paths(_paths_of(source), out)
+    return fitted.get_ready()
+
+@contextmanager
+def _without_empty(folder):
+    "Remove the folder if nothing has come into it."
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            folder.rmdir()
 
 def _make_unfinished(folder):
     "Make the folder for finished parts; ValueError if something in the way is not of this program."
@@ -552,7 +612,7 @@ def _state_of(part):
             states.append([status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns])
         except (OSError, TypeError): # gone, or never to be read
             states.append(None)
-    if part.kind == 'parquet' and _column_of_paths(part.place): # whether those files are as they were is not known
+    if part.kind == 'parquet' and _leads_elsewhere(part.place, partly=True): # those files may have changed
         states.append(os.urandom(8).hex())
     return states
 
@@ -563,17 +623,29 @@ def _stamp_of(file):
     except (OSError, ValueError, ArrowException, AttributeError): # missing, or damaged
         return None
 
+def _is_whole(file):
+    "Is a finished part as it was written? Disks forget, and its pages have checksums."
+    try:
+        read_table(file, page_checksum_verification=True)
+    except (OSError, ValueError, ArrowException):
+        return False
+    return True
+
 def _write_table(file, tables, stamp):
     "Write tables with SCHEMA as one file, whole or not at all."
     kinds = {'string': pa.string(), 'int': pa.int32(), 'double': pa.float64()}
     schema = pa.schema([(name, kinds[kind]) for name, kind in SCHEMA.items()], dict(mnist_clustering=stamp))
     try:
-        with whole_file(file) as part, ParquetWriter(part, schema) as writer:
+        with whole_file(file) as part, ParquetWriter(part, schema, write_page_checksum=True) as writer:
             for table in tables:
                 writer.write_table(pa.Table.from_pandas(table, schema, preserve_index=False))
     except OSError as error:
-        raise OSError(f'{shown(file)} cannot be written ({error.strerror or error}): make room, and do the same again; '
-                      'it goes on from the parts that are finished') from error
+        raise _no_room(file, error, '; it goes on from the parts that are finished') from error
+
+def _no_room(place, error, then=''):
+    "The sentence for what cannot be written."
+    return OSError(f'{shown(place)} cannot be written ({error.strerror or error}): make room, and do the same again'
+                   f'{then}')
 
 def _put(file, place):
     "Give a finished file a second place; a copy where the disk knows no second names."
@@ -589,7 +661,10 @@ def _summarize(files):
         table = read_table(file, columns=['file', 'cluster', 'name', 'reason']).to_pandas()
         is_out = table['reason'].notna()
         left_out.append(table.loc[is_out, ['file', 'reason']])
-        counts.update(zip(table.loc[~is_out, 'cluster'].tolist(), table.loc[~is_out, 'name'].tolist()))
+        is_named = table['name'].notna().tolist()
+        names = [name if named else None for name, named in zip(table['name'].tolist(), is_named)]
+        pairs = zip(table['cluster'].tolist(), names, is_out.tolist())
+        counts.update((cluster, name) for cluster, name, out in pairs if not out)
     left_out = pd.concat(left_out, ignore_index=True) if left_out else pd.DataFrame(columns=['file', 'reason'])
     return counts, left_out
 
@@ -600,8 +675,11 @@ def _finish(folder, source, counts, left_out, about):
         raise ValueError(f'{shown(source)} holds no images that can be assigned{reason}')
     clusters = [dict(cluster=int(cluster), name=name, n=n) for (cluster, name), n in sorted(counts.items(), key=str)]
     about = dict(n=sum(counts.values()), left_out=len(left_out), **about, clusters=clusters, versions=versions())
-    write_csv(left_out, folder / 'skipped.csv')
-    (folder / 'run.json').write_text(json.dumps(about, indent=1), encoding='utf-8')
+    try:
+        write_csv(left_out, folder / 'skipped.csv')
+        (folder / 'run.json').write_text(json.dumps(about, indent=1), encoding='utf-8')
+    except OSError as error:
+        raise _no_room(folder, error) from error
     return about
 
 # %% ../nbs/12_scale.ipynb #ba4b507b
@@ -612,10 +690,18 @@ def _silent_on_pandas():
         warnings.filterwarnings('ignore', 'PySpark does not yet fully support pandas')
         yield
 
+MASTER = re.compile(r'local(\[(\*|[1-9]\d*)(,\d+)?\])?|spark://[^/]+:\d+|yarn|k8s://.+') # which Spark knows
+
 def spark_session(
     master: str = 'local[*]' # which cluster: local[2] has two workers in this computer
 ): # SparkSession, the one that runs if there is one
-    "Start Spark with the Python that runs here; ImportError or RuntimeError if it, or Java, is missing."
+    """Start Spark with the Python that runs here; ImportError or RuntimeError if it, or Java, is missing.
+
+    ValueError if there is no such master, or if Spark runs already with another one.
+    """
+    if not isinstance(master, str) or not MASTER.fullmatch(master):
+        raise ValueError(f'master must be local[*], local[2] or another number, or spark://host:port, not '
+                         f'{shown(str(master))}')
     try:
         with _silent_on_pandas():
             from py4j.protocol import Py4JError
@@ -626,25 +712,47 @@ def spark_session(
     if not shutil.which('java') and not os.environ.get('JAVA_HOME'):
         raise RuntimeError('Spark needs Java 17 or newer, which is not there: install it (openjdk-17-jre-headless)')
     os.environ.setdefault('PYSPARK_PYTHON', sys.executable)
+    if master.startswith('spark://'):
+        _reach(master)
     builder = SparkSession.builder.master(master).appName('mnist_clustering')
     for name in ('spark.ui.enabled', 'spark.ui.showConsoleProgress'):
         builder = builder.config(name, 'false')
+    if master.startswith('local'): # one process of Java does all, and would use 1 GB at most
+        left, _ = memory_left()
+        builder = builder.config('spark.driver.memory', f'{max(left // 4, 2**30) // 2**20:.0f}m')
     try:
         with _silent_on_pandas(), divert_messages(): # and so Java's own lines go nowhere as long as it runs
-            return builder.getOrCreate()
+            spark = builder.getOrCreate()
     except (PySparkException, Py4JError) as error:
         raise RuntimeError(f'Spark cannot be started ({_why(error)}): it needs Java 17 or newer, and a cluster that '
                            f'answers at {shown(master)}') from error
+    if spark.sparkContext.master != master:
+        raise ValueError(f'Spark runs already with the master {spark.sparkContext.master}, and not with '
+                         f'{shown(master)}: stop it first, or give that one')
+    return spark
+
+def _reach(master):
+    "RuntimeError if nothing answers there; Spark itself would try for more than a minute, without a word."
+    failed = None
+    for place in master.removeprefix('spark://').split(','): # the second one stands by
+        host, _, port = place.rpartition(':')
+        try:
+            socket.create_connection((host.strip('[]'), int(port)), timeout=10).close()
+            return
+        except (OSError, OverflowError, UnicodeError) as error:
+            failed = error
+    raise RuntimeError(f'no Spark answers at {shown(master)} ({failed}): start its master, or give another one')
 
 def assign_on_spark(
     spark, # SparkSession
     model: Path | str, # the folder of a saved model; Spark brings it to the workers
     source: Path | str | list, # as assign, where every worker finds it
-    out: str, # folder that Spark writes to, which is not there yet
+    out: Path | str, # folder that Spark writes to, which is not there yet
     as_is: bool = False # as assign
 ) -> tuple[dict, pd.DataFrame]: # how many images have which cluster and name; what was left out, with the reason
     "Assign images on a cluster of computers; what Spark writes has the columns of SCHEMA."
-    fitted = ClusterModel.load(model).get_ready()
+    out = _as_path(out)
+    fitted = _model_for(model, source, out)
     turned = None if as_is else find_polarity(source)
     parts = [json.dumps(part) for part in find_parts(source, as_is)]
     version = versions()['mnist-clustering']
@@ -659,17 +767,17 @@ def assign_on_spark(
             for text in table['part']:
                 yield from assign_part(model, Part(*json.loads(text)), as_is, turned)
 
-    with TemporaryDirectory(prefix='model-') as folder:
-        name = os.path.basename(folder)
-        fitted.save(Path(folder) / 'model')
-        packed = shutil.make_archive(str(Path(folder) / name), 'zip', Path(folder) / 'model')
-        spark.sparkContext.addArchive(f'{packed}#{name}')
-        rows = spark.sparkContext.parallelize([(part,) for part in parts], max(len(parts), 1))
-        schema = ', '.join(f'{column} {kind}' for column, kind in SCHEMA.items())
-        with _silent_on_pandas():
-            tables = spark.createDataFrame(rows, 'part string').mapInPandas(assign_parts, schema)
-        tables.write.parquet(out)
-    table = spark.read.parquet(re.sub(r'([\[\]{}*?\\])', r'\\\1', out)) # no pattern is meant
+    folder = temporary_folder() # as long as Python runs, since a worker that comes later asks for the model too
+    name = os.path.basename(folder)
+    fitted.save(Path(folder) / 'model')
+    packed = shutil.make_archive(str(Path(folder) / name), 'zip', Path(folder) / 'model')
+    spark.sparkContext.addArchive(f'{packed}#{name}')
+    rows = spark.sparkContext.parallelize([(part,) for part in parts], max(len(parts), 1))
+    schema = ', '.join(f'{column} {kind}' for column, kind in SCHEMA.items())
+    with _silent_on_pandas():
+        tables = spark.createDataFrame(rows, 'part string').mapInPandas(assign_parts, schema)
+    tables.write.parquet(out)
+    table = spark.read.parquet(_no_pattern(out))
     counts = table.where('reason is null').groupBy('cluster', 'name').count().collect()
     left_out = table.where('reason is not null').select('file', 'reason').collect()
     left_out = pd.DataFrame(left_out, columns=['file', 'reason']).sort_values('file', ignore_index=True)
@@ -683,26 +791,51 @@ def run_on_spark(
     as_is: bool = False # as assign
 ) -> dict: # as assign
     "What `assign` does, on a cluster of computers that share the folders `source` and `out`."
-    from py4j.protocol import Py4JError
-    from pyspark.errors import PySparkException
     start = perf_counter()
-    place = os.path.abspath(out)
-    with run_folder(place, ASSIGNED) as new:
-        spark = spark_session(master)
-        try:
-            found = assign_on_spark(spark, model, source, str(new / 'labels'), as_is)
-        except (PySparkException, Py4JError) as error:
-            raise RuntimeError(f'Spark has given up ({_why(error)})') from error
-        finally:
-            spark.stop()
-        about = dict(engine='spark', master=master, model=as_text(model), as_is=as_is, seconds=perf_counter() - start)
+    _model_for(model, source, out)
+    with run_folder(real_folder(out), ASSIGNED) as new:
+        with _running_spark(master) as spark:
+            from py4j.protocol import Py4JError
+            from pyspark.errors import PySparkException
+            try:
+                found = assign_on_spark(spark, model, source, new / 'labels', as_is)
+            except (PySparkException, Py4JError) as error:
+                raise RuntimeError(f'Spark has given up ({_why(error)})') from error
+        seconds = perf_counter() - start
+        about = dict(engine='spark', master=master, model=as_text(model), as_is=as_is, seconds=seconds,
+                     per_second=sum(found[0].values()) / seconds)
         return _finish(new, source, *found, about)
 
+@contextmanager
+def _running_spark(master):
+    "Spark, which is stopped afterwards if it did not run before."
+    running = 'pyspark' in sys.modules and sys.modules['pyspark'].SparkContext._active_spark_context is not None
+    spark = spark_session(master)
+    try:
+        yield spark
+    finally:
+        if not running:
+            spark.stop()
+
+def _as_path(place):
+    "A path as Java takes it; ValueError if its name is no UTF-8."
+    try:
+        os.fspath(place).encode()
+    except UnicodeEncodeError:
+        raise ValueError(f'Spark cannot write to {shown(os.fspath(place))}, whose name is not in UTF-8: give another '
+                         'folder') from None
+    return os.fspath(place)
+
+def _no_pattern(place):
+    "A path in which no character stands for others."
+    return re.sub(r'([\[\]{}*?\\])', r'\\\1', place)
+
 def _why(error):
-    "The last error of Python in what Java says of its own, or the first line of that."
-    lines = str(error).splitlines()
-    told = [line.strip() for line in lines if re.match(r'\s*(\w+\.)*\w*(Error|Exception): ', line)]
-    return told[-1] if told else lines[0]
+    "The last error of Python in what Java says, or the last one of Java's own, or the first line."
+    lines = [line.strip().removeprefix(': ').removeprefix('Caused by: ') for line in str(error).splitlines()]
+    told = [line for line in lines if re.match(r'(\w+\.)*\w*(Error|Exception): ', line)]
+    of_python = [line for line in told if '.' not in line.partition(': ')[0]]
+    return (of_python or told or lines[:1])[-1]
 
 @lru_cache(1)
 def model_of_worker(
@@ -724,7 +857,7 @@ def put_centers(
     labels: np.ndarray | None = None # (n_images,) labels of the sample, to name the clusters
 ) -> ClusterModel: # the same
     "Let a model have the centres that were found in more images than it has seen; ValueError if they do not fit."
-    found = _kmeans_of(model)
+    found = _kmeans_of(model, labels)
     centers = np.asarray(centers, float)
     if centers.shape != found.cluster_centers_.shape or not np.isfinite(centers).all():
         raise ValueError(f'centers must be {found.cluster_centers_.shape} finite numbers, as many as the model has, '
@@ -741,78 +874,110 @@ def put_centers(
         model.names_ = dict(sorted(map_clusters(labels, model.labels_).items()))
     return model
 
-def _kmeans_of(model):
-    "The fitted KMeans of a model; ValueError if it has another clusterer, or a person's corrections."
+def _kmeans_of(model, labels):
+    "The fitted KMeans of a model; ValueError if it has another clusterer, or corrections, or if labels do not fit."
     check_is_fitted(model, 'clusterer_')
     if not hasattr(model.clusterer_, 'kmeans_'):
         raise ValueError("only clusters of KMeans have centres that can move: fit ClusterModel(clusterer='kmeans')")
     if model.corrected_:
         raise ValueError('somebody has corrected these clusters, which would be lost: move the centres first')
+    if labels is not None and np.shape(labels) != model.labels_.shape:
+        raise ValueError('labels must be those of the sample that the model was fitted to: '
+                         f'{len(model.labels_):,}, not of the shape {np.shape(labels)}')
     return model.clusterer_
+
+N_TOGETHER = 100 # images that are read together where any order will do
 
 def fit_in_parts(
     model: ClusterModel, # fitted to a sample, with the clusterer kmeans
     images: np.ndarray, # (n, 28, 28), perhaps in a file: np.load(file, mmap_mode='r')
-    labels: np.ndarray | None = None # (n_images,) labels of the sample, to name the clusters
-) -> ClusterModel: # the same
-    "Move the centres of a model to where all images are, in parts of N_IMAGES (MiniBatchKMeans, Sculley, 2010)."
-    centers = _kmeans_of(model).cluster_centers_
-    kmeans = MiniBatchKMeans(len(centers), init=centers, n_init=1, random_state=model.seed)
-    for first in progress(range(0, len(images), N_IMAGES), desc='mini-batches'):
-        batch = as_stack(images[first:first + N_IMAGES])
+    labels: np.ndarray | None = None # of the sample, to name the clusters
+) -> ClusterModel: # the same one, changed
+    "Move the centres of a model to where all images are (MiniBatchKMeans, Sculley, 2010); its names may change."
+    centers = _kmeans_of(model, labels).cluster_centers_
+    _check_array(images)
+    kmeans = MiniBatchKMeans(len(centers), init=centers, n_init=1, random_state=model.seed,
+                             reassignment_ratio=0) # or a centre leaps away when its cluster is missing in a batch
+    places = np.random.default_rng(model.seed).permutation(ceil(len(images) / N_TOGETHER)) * N_TOGETHER
+    n_places = N_IMAGES // N_TOGETHER # images may be sorted, so each batch has some from everywhere
+    for first in progress(range(0, len(places), n_places), desc='mini-batches'):
+        chosen = np.sort(places[first:first + n_places])
+        batch = as_stack(np.concatenate([images[place:place + N_TOGETHER] for place in chosen]))
         batch = batch[batch.any(axis=(1, 2))] # a blank one is in no cluster
+        if first == 0 and len(batch) < len(centers):
+            raise ValueError(f'images must be at least {len(centers)} that are not blank, as many as there are '
+                             f'clusters, not {len(batch)}')
         if len(batch):
             with uncached(), threadpool_limits(1):
                 kmeans.partial_fit(model.transform(batch))
-    if not hasattr(kmeans, 'cluster_centers_'):
-        raise ValueError('all images are blank, or there are none')
     return put_centers(model, kmeans.cluster_centers_, labels)
+
+def _check_array(images):
+    if not isinstance(images, np.ndarray) or images.ndim < 2:
+        raise ValueError(f'images must be an array (n, 28, 28), which may lie in a file: np.load(file, '
+                         f"mmap_mode='r'), not {type(images).__name__}")
 
 def fit_on_spark(
     spark, # SparkSession
-    features_path: str, # Parquet with a column of arrays, or a column a number
+    features_path: Path | str, # Parquet with a column of arrays, or a column a number
     k: int, # how many clusters
     seed: int = 0, # of everything that is random
     n_sample: int = 50_000 # rows that the model keeps, to tell how sure it is of others
 ) -> ClusterModel: # of rows of numbers
     """KMeans of more rows than one computer holds (k-means||, Bahmani et al., 2012), as a model like any other.
 
-    ValueError if the table is not made of numbers; a column of labels is left out.
+    ValueError if the table is not made of numbers. A column of labels is left out, and what only folders tell, such as
+    `day=1`.
     """
+    k = Parameter(10, 'how many clusters', low=2).check('k', k)
+    n_sample = Parameter(50_000, 'how many rows the model keeps', low=k).check('n_sample', n_sample)
+    seed = SEED.check('seed', seed)
+    features_path = _as_path(features_path)
     from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
     from pyspark.ml.functions import vector_to_array
     try:
         rows = _rows_on_spark(spark, features_path).persist()
-        share = min(1., 1.2 * n_sample / rows.count())
-        sample = rows.sample(share, seed).limit(n_sample).select(vector_to_array('features')).collect()
+        n = rows.count()
+        if not n:
+            raise ValueError(f'{shown(features_path)} has no rows')
+        sample = rows.sample(min(1., 1.2 * n_sample / n), seed).limit(n_sample)
+        sample = sample.select(vector_to_array('features')).collect()
         lengths = [len(row[0]) for row in sample]
         if min(lengths, default=0) != max(lengths, default=0):
             raise ValueError(f'{shown(features_path)} cannot be clustered: its arrays have {min(lengths)} to '
                              f'{max(lengths)} numbers, and must be of one length')
         sample = np.array([row[0] for row in sample])
+        if not np.isfinite(sample).all():
+            raise ValueError(f'{shown(features_path)} cannot be clustered: some numbers are missing or infinite')
         n_different = len(np.unique(sample, axis=0))
         if n_different < k:
-            raise ValueError(f'{shown(features_path)} has only {counted(n_different, "different row")}, '
-                             f'so there are no {k} clusters')
+            raise ValueError(f'{counted(len(sample), "row")} of {shown(features_path)} have only '
+                             f'{counted(n_different, "different row")}, so there are no {k} clusters')
         model = ClusterModel(FunctionTransformer(), 'kmeans', k, seed).fit(sample)
         centers = _best_centers(rows, model, k, seed)
         rows.unpersist()
     except (PySparkException, Py4JError) as error:
-        raise ValueError(f'{shown(features_path)} cannot be clustered ({_why(error)}): give a table with one column of '
-                         'arrays of the same length, or a column a number, and nothing missing') from error
+        raise ValueError(f'{shown(features_path)} cannot be clustered ({_why(error)}): a table is needed with one '
+                         'column of arrays of the same length, or a column a number, and nothing missing') from error
     return put_centers(model, centers)
+
+WHOLE = 'byte', 'short', 'integer', 'long' # as Spark calls the types
 
 def _rows_on_spark(spark, features_path):
     "The rows of a table as vectors."
     from pyspark.ml.feature import VectorAssembler
     from pyspark.ml.functions import array_to_vector
-    table = spark.read.parquet(features_path)
+    table = spark.read.option('recursiveFileLookup', 'true').parquet(_no_pattern(features_path))
     arrays = [field.name for field in table.schema if field.dataType.typeName() == 'array']
     if arrays:
         return table.select(array_to_vector(arrays[0]).alias('features'))
     label = find_column(table.columns, LABEL_COLUMNS)
     columns = [name for name in table.columns if name != label]
+    whole = [field.name for field in table.schema if field.name in columns and field.dataType.typeName() in WHOLE]
+    if 0 < len(whole) < len(columns): # a number of a row, not of what it is like
+        raise ValueError(f'{shown(features_path)} has whole numbers in {shown(", ".join(whole))}, and fractions in '
+                         'other columns: leave out what is no feature, or make fractions of all')
     return VectorAssembler(inputCols=columns, outputCol='features').transform(table).select('features')
 
 MOST_STARTS = 10 # of k-means||
@@ -835,8 +1000,9 @@ def stratified_sample(
     seed: int = 0 # of everything that is random
 ) -> np.ndarray: # (n,) which images, sorted
     "A sample that the rare ones are in: each of 100 strata of like images gives ten first, chance chooses the rest."
-    if not 1 <= n <= len(images):
-        raise ValueError(f'n must be from 1 to {len(images):,}, the number of images, not {n}')
+    _check_array(images)
+    n = Parameter(1000, 'how many to take', low=1, high=len(images)).check('n', n)
+    seed = SEED.check('seed', seed)
     coarse = np.concatenate([_coarse(images[first:first + N_IMAGES]) for first in range(0, len(images), N_IMAGES)])
     strata = MiniBatchKMeans(min(100, len(images)), n_init=3, random_state=seed).fit_predict(coarse)
     order = np.random.default_rng(seed).permutation(len(images))

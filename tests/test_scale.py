@@ -1,5 +1,6 @@
 "Images that need not fit into memory: the same clusters as in memory, in parts that survive a stop, here and on Spark."
 import errno
+import io
 import json
 import os
 import shutil
@@ -290,8 +291,9 @@ def test_a_folder_is_read_as_in_memory(model, tmp_path, small_parts):
     reasons = pd.read_csv(tmp_path / 'out/skipped.csv').set_index('file')['reason']
     assert 'tells where images lie' in reasons['labels.parquet']
     assert 'features.npy' in reasons
-    with pytest.raises(ValueError, match='is given twice'):
-        assign(model, [scans, scans], tmp_path / 'out')
+    for again in (scans, scans / 'a.png'):
+        with pytest.raises(ValueError, match='hold the same images, which would count twice'):
+            assign(model, [scans, again], tmp_path / 'out')
 
 
 def test_what_is_paper_is_told_by_a_thousand_images_and_not_by_the_first_part(model, tmp_path, small_parts):
@@ -513,7 +515,11 @@ def test_kmeans_on_spark_is_a_model_like_any_other(spark, tmp_path):
     (dict(features=[[1., 2.], None, [3., 4.]]), 2, 'cannot be clustered'),
     (dict(features=[[1., 2.], [3.]]), 2, 'cannot be clustered'),
     (dict(x=['a', 'b', 'c']), 2, 'cannot be clustered'),
-    (dict(x=[1., 2.], y=[3., 5.]), 5, 'has only 2 different rows, so there are no 5 clusters')])
+    (dict(x=[1., 2.], y=[3., 5.]), 5, '2 rows of .* have only 2 different rows, so there are no 5'),
+    (dict(x=[1., np.nan, 2.]), 2, 'Encountered NaN'),
+    (dict(features=[[1.], [np.nan], [2.]]), 2, 'missing or infinite'),
+    (dict(x=[]), 2, 'has no rows'),
+    (dict(id=[1, 2, 3], x=[.5, .25, .125]), 2, 'has whole numbers in id, and fractions in other columns')])
 def test_tables_that_spark_cannot_cluster_are_refused_in_one_sentence(table, k, told, spark, tmp_path):
     pq.write_table(pa.table(table), tmp_path / 'a.parquet')
     with pytest.raises(ValueError, match=told) as refused:
@@ -534,11 +540,12 @@ def test_the_command_runs_on_spark(model, tmp_path):
         assert (ended.returncode, ended.stderr) == (0, '')
     check(labels(tmp_path / 'out[1]'), in_memory(model, test.images[:100]))
     assert json.loads((tmp_path / 'out[1]/run.json').read_text())['engine'] == 'spark'
-    words[3] = 'local[x]'
-    ended = subprocess.run([sys.executable, '-c', code, str(model), str(tmp_path / 'a.npy'), *words],
-                           capture_output=True, text=True)
-    assert ended.returncode == 1
-    assert 'Spark cannot be started' in ended.stderr and len(ended.stderr.splitlines()) == 1
+    for master, told in (('local[x]', 'master must be local'), ('spark://127.0.0.1:1', 'no Spark answers at')):
+        words[3] = master
+        ended = subprocess.run([sys.executable, '-c', code, str(model), str(tmp_path / 'a.npy'), *words],
+                               capture_output=True, text=True)
+        assert ended.returncode == 1
+        assert told in ended.stderr and len(ended.stderr.splitlines()) == 1
 
 
 def test_centres_move_to_where_all_images_are(tmp_path):
@@ -565,8 +572,15 @@ def test_centres_that_do_not_fit_are_refused():
     for bad in (centers[:4], centers[:, :3], np.full_like(centers, np.nan)):
         with pytest.raises(ValueError, match='centers must be'):
             put_centers(model, bad)
-    with pytest.raises(ValueError, match='all images are blank'):
+    with pytest.raises(ValueError, match='images must be at least 10 that are not blank, .* not 0'):
         fit_in_parts(model, np.zeros((30, 28, 28), np.uint8))
+    with pytest.raises(ValueError, match='images must be an array'):
+        fit_in_parts(model, None)
+    for labels in ([1, 2], train.labels[:400]):
+        with pytest.raises(ValueError, match='labels must be those of the sample .*: 300, not'):
+            put_centers(model, centers + .1, labels)
+        with pytest.raises(ValueError, match='labels must be those of the sample'):
+            fit_in_parts(model, train.images[:600], labels)
     np.testing.assert_array_equal(model.clusterer_.cluster_centers_, centers)
     with pytest.raises(ValueError, match='only clusters of KMeans'):
         fit_in_parts(ClusterModel('pixels', 'ward', 5).fit(train.images[:300]), train.images[:300])
@@ -589,8 +603,11 @@ def test_a_stratified_sample_misses_no_rare_drawing():
     chosen = stratified_sample(images, 500)
     assert (len(chosen), len(set(chosen.tolist()))) == (500, 500)
     assert (chosen >= 5000).sum() >= 2 # 1 is to be expected
-    with pytest.raises(ValueError, match='n must be from 1 to 5,012'):
-        stratified_sample(images, -3)
+    for n in (-3, 2.5, '5', None, 5013):
+        with pytest.raises(ValueError, match='n must be a whole number from 1 to 5,?012'):
+            stratified_sample(images, n)
+    with pytest.raises(ValueError, match='images must be an array'):
+        stratified_sample('images.npy', 5)
     np.testing.assert_array_equal(stratified_sample(images, 500), chosen)
 
 
@@ -598,5 +615,188 @@ def test_rows_of_numbers_are_refused_where_images_are_wanted(tmp_path):
     rows = np.random.default_rng(0).normal(size=(50, 4))
     ClusterModel(FunctionTransformer(), 'ward', 3).fit(rows).save(tmp_path / 'm')
     np.save(tmp_path / 'a.npy', test.images[:5])
-    with pytest.raises(ValueError, match='this model was fitted to features of your own'):
+    with pytest.raises(ValueError, match='this model was fitted to rows of numbers'):
         assign(tmp_path / 'm', tmp_path / 'a.npy', tmp_path / 'out', True)
+
+
+def test_sorted_images_move_the_centres_as_shuffled_ones_do(small_parts):
+    order = np.argsort(train.labels[:6000], kind='stable')
+    points = ClusterModel('pixels', 'kmeans', 10).fit(train.images[:1000]).transform(train.images[:6000])
+    exact = KMeans(10, n_init=4, random_state=0).fit(points).inertia_
+    with pytest.MonkeyPatch.context() as larger:
+        larger.setattr(scale, 'N_IMAGES', 1000) # of which one alone would hold two digits
+        model = fit_in_parts(ClusterModel('pixels', 'kmeans', 10).fit(train.images[:1000]), train.images[order])
+    centers = model.clusterer_.cluster_centers_
+    assert ((points - centers[model.clusterer_.predict(points)])**2).sum() < 1.03 * exact
+
+
+def test_where_the_disk_is_full_at_the_end_nothing_of_the_work_is_lost(model, tmp_path, small_parts, monkeypatch):
+    def full(table, file):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    np.save(tmp_path / 'a.npy', test.images[:300])
+    with pytest.MonkeyPatch.context() as disk:
+        disk.setattr(scale, 'write_csv', full)
+        with pytest.raises(OSError, match='cannot be written .No space left on device.: make room'):
+            assign(model, tmp_path / 'a.npy', tmp_path / 'out', True)
+    assert len(list((tmp_path / 'out-unfinished').iterdir())) == 3
+    about = assign(model, tmp_path / 'a.npy', tmp_path / 'out', True)
+    assert (about['done_before'], about['n'], about['per_second']) == (300, 300, 0)
+    check(labels(tmp_path / 'out'), in_memory(model, test.images[:300]))
+    assert not (tmp_path / 'out-unfinished').exists()
+
+
+def test_a_finished_part_that_was_damaged_is_done_again(model, tmp_path, small_parts):
+    def stop(n, rate):
+        raise KeyboardInterrupt
+
+    np.save(tmp_path / 'a.npy', test.images[:300])
+    for place in (30, 200, 700):
+        with pytest.raises(KeyboardInterrupt):
+            assign(model, tmp_path / 'a.npy', tmp_path / 'out', True, stop)
+        file = tmp_path / 'out-unfinished/part-000000.parquet'
+        content = bytearray(file.read_bytes())
+        content[place] ^= 4
+        file.write_bytes(content)
+        assign(model, tmp_path / 'a.npy', tmp_path / 'out', True)
+        check(labels(tmp_path / 'out'), in_memory(model, test.images[:300]))
+
+
+STRUCT = pa.struct([('bytes', pa.binary()), ('path', pa.string())])
+
+
+@pytest.mark.parametrize('kind', ['struct', 'view', 'wide'])
+def test_images_that_a_table_leads_to_are_never_taken_for_the_old_ones(kind, model, tmp_path):
+    def stop(n, rate):
+        raise KeyboardInterrupt
+
+    def write_scans(images):
+        for i, image in enumerate(images):
+            Image.fromarray(255 - image).save(tmp_path / f'{i}.png')
+
+    paths = [f'{i}.png' for i in range(30)]
+    table = {
+        'struct': pa.table(dict(image=pa.array([dict(bytes=None, path=path) for path in paths], STRUCT))),
+        'view': pa.table(dict(image=pa.array(paths, pa.string_view()))),
+        'wide': pa.table(dict(where=paths, **{f'x{i}': ['a'] * 30 for i in range(16)}))}[kind]
+    pq.write_table(table, tmp_path / 'a.parquet')
+    write_scans(test.images[:30])
+    with pytest.raises(KeyboardInterrupt):
+        assign(model, tmp_path / 'a.parquet', tmp_path / 'out', tell=stop)
+    write_scans(test.images[30:60])
+    assign(model, tmp_path / 'a.parquet', tmp_path / 'out')
+    wanted = assign_images(ClusterModel.load(model), load_images(tmp_path / 'a.parquet'))
+    assert labels(tmp_path / 'out')['cluster'].tolist() == wanted['cluster'].tolist()
+
+
+def test_a_table_with_images_and_much_else_is_read_in_parts(model, tmp_path, small_parts):
+    def as_png(image):
+        content = io.BytesIO()
+        Image.fromarray(255 - image).save(content, 'png')
+        return content.getvalue()
+
+    images = pa.array([dict(bytes=as_png(image), path=None) for image in test.images[:300]], STRUCT)
+    columns = {f'x{i}': ['a'] * 300 for i in range(20)}
+    pq.write_table(pa.table(dict(image=images, **columns)), tmp_path / 'a.parquet', row_group_size=100)
+    assert len(list(find_parts(tmp_path / 'a.parquet'))) == 3
+    assign(model, tmp_path / 'a.parquet', tmp_path / 'out')
+    wanted = assign_images(ClusterModel.load(model), load_images(tmp_path / 'a.parquet'))
+    assert labels(tmp_path / 'out')['cluster'].tolist() == wanted['cluster'].tolist()
+
+
+def test_what_engines_leave_beside_their_tables_is_not_read(model, tmp_path):
+    for place in ('day=1', '_temporary/0/task', 'day=2/_temporary'):
+        (tmp_path / 'lake' / place).mkdir(parents=True)
+        write_pixels(tmp_path / 'lake' / place / 'part-0.parquet', test.images[:20])
+    (tmp_path / 'lake/_SUCCESS').touch()
+    about = assign(model, tmp_path / 'lake', tmp_path / 'out', True)
+    assert (about['n'], about['left_out']) == (20, 0)
+    (tmp_path / 'lake/_delta_log').mkdir()
+    (tmp_path / 'lake/_delta_log/0.json').write_text('{}')
+    with pytest.raises(ValueError, match='holds a Delta table'):
+        assign(model, tmp_path / 'lake', tmp_path / 'out', True)
+
+
+@pytest.mark.parametrize('column', [
+    pa.array([dict(x=1)] * 5), pa.array(['a'] * 5).dictionary_encode(), pa.array(['a'] * 5),
+    pa.array([b'a'] * 5, pa.binary_view())])
+def test_tables_without_pixels_are_left_out_in_one_sentence(column, model, tmp_path):
+    pq.write_table(pa.table(dict(pixels=column)), tmp_path / 'a.parquet')
+    with pytest.raises(ValueError, match='0 columns of bytes or lists: one called pixels is needed'):
+        assign(model, tmp_path / 'a.parquet', tmp_path / 'out', True)
+
+
+def test_a_name_beside_the_pixels_and_infinite_ones(model, tmp_path):
+    table = as_bytes(test.images[:5]).append_column('name', pa.array(list('abcde')))
+    pq.write_table(table.rename_columns(['drawing', 'name']), tmp_path / 'a.parquet')
+    assert assign(model, tmp_path / 'a.parquet', tmp_path / 'out', True)['n'] == 5
+    rows = test.images[:5].reshape(5, -1).astype(float)
+    rows[1, 5], rows[2, 7] = np.inf, np.nan
+    pq.write_table(pa.table(dict(pixels=rows.tolist())), tmp_path / 'a.parquet')
+    about = assign(model, tmp_path / 'a.parquet', tmp_path / 'out', True)
+    assert (about['n'], about['left_out']) == (3, 2)
+
+
+@pytest.mark.parametrize('source', [None, pd.DataFrame(), test.images[:3], iter(['a.npy']), b'a.npy', [None], 5])
+def test_sources_that_are_no_files_are_refused(source, model, tmp_path):
+    with pytest.raises(ValueError, match='are assigned in parts from files, not from'):
+        assign(model, source, tmp_path / 'deep/out', True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_model_in_memory_is_refused(tmp_path):
+    fitted = ClusterModel('pixels', 'kmeans', 4).fit(train.images[:60])
+    with pytest.raises(ValueError, match='the folder of a saved model is needed, not a ClusterModel: save it first'):
+        assign(fitted, tmp_path, tmp_path / 'out')
+
+
+def test_out_may_lie_in_the_home_folder_and_not_in_the_source(model, tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    (tmp_path / 'scans').mkdir()
+    np.save(tmp_path / 'scans/a.npy', test.images[:20])
+    assign(model, tmp_path / 'scans', '~/out', True)
+    assert len(labels(tmp_path / 'out')) == 20
+    with pytest.raises(ValueError, match='lies inside'):
+        assign(model, tmp_path / 'scans', '~/scans/out', True)
+    with pytest.raises(ValueError):
+        assign(model, tmp_path / 'scans', '/', True)
+
+
+def test_clusters_without_names_are_told_by_their_numbers(tmp_path, capfd):
+    ClusterModel('pixels', 'kmeans', 4).fit(train.images[:100]).save(tmp_path / 'run/model')
+    np.save(tmp_path / 'a.npy', test.images[:100])
+    cli.mnist_assign([str(tmp_path / 'run'), str(tmp_path / 'a.npy'), '--engine', 'stream', '--as_is',
+                      '--out', str(tmp_path / 'out')])
+    assert 'cluster 0: ' in capfd.readouterr().out
+    about = json.loads((tmp_path / 'out/run.json').read_text(), parse_constant=pytest.fail)
+    assert {cluster['name'] for cluster in about['clusters']} <= {None, 'none of these'}
+
+
+@needs_java
+def test_a_session_of_a_person_lives_on(model, spark, tmp_path):
+    "After a call that fails, and after a run that did not start it."
+    np.save(tmp_path / 'a.npy', test.images[:50])
+    (tmp_path / 'there').mkdir()
+    with pytest.raises(Exception, match='already exists'):
+        assign_on_spark(spark, model, tmp_path / 'a.npy', tmp_path / 'there', True)
+    with pytest.raises(ValueError, match='Spark runs already with the master local.2., and not with local.7.'):
+        scale.run_on_spark('local[7]', model, tmp_path / 'a.npy', tmp_path / 'out', True)
+    scale.run_on_spark('local[2]', model, tmp_path / 'a.npy', tmp_path / 'out', True)
+    check(labels(tmp_path / 'out'), in_memory(model, test.images[:50]))
+    assert spark.range(5).count() == 5
+    with pytest.raises(ValueError, match='whose name is not in UTF-8'):
+        assign_on_spark(spark, model, tmp_path / 'a.npy', str(tmp_path / 'o\udcff'), True)
+
+
+@needs_java
+def test_what_only_folders_tell_is_no_feature(spark, tmp_path):
+    rng = np.random.default_rng(0)
+    for day in (0, 100):
+        (tmp_path / f'lake[1]/day={day}').mkdir(parents=True)
+        rows = pa.table({name: rng.normal(size=50) for name in 'ab'})
+        pq.write_table(rows, tmp_path / f'lake[1]/day={day}/part-0.parquet')
+    assert fit_on_spark(spark, tmp_path / 'lake[1]', 3).n_features_in_ == 2
+    for k, n_sample, told in ((None, 50, 'k must be'), ('a', 50, 'k must be'), (1, 50, 'k must be'),
+                              (3, 0, 'n_sample must be'), (3, -1, 'n_sample must be')):
+        with pytest.raises(ValueError, match=told):
+            fit_on_spark(spark, tmp_path / 'lake[1]', k, n_sample=n_sample)
