@@ -128,6 +128,23 @@ def assign_many(folder, features, n):
                  clusters=n_clusters, bytes_written=written / n), *rows]
 
 
+def assign_files(folder, n):
+    "Assign a folder of PNG files, dark on light, four times as large as in MNIST."
+    from PIL import Image
+
+    from mnist_clustering.scale import assign
+    scans = folder / f'{n}-files'
+    source, _ = make_data(folder, n)
+    model = make_model(folder, 'cnn')
+    if not scans.exists():
+        scans.mkdir()
+        for i, image in enumerate(np.load(source, mmap_mode='r')):
+            Image.fromarray(255 - image).resize((4 * SIZE, 4 * SIZE)).save(scans / f'{i}.png')
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        about = assign(model, scans, Path(place) / 'out')
+    return dict(seconds=about['seconds'], per_second=about['per_second'])
+
+
 def same(folder):
     "The 70,000 in memory, in parts, and on Spark in one part and in 64: how many are in another cluster."
     import pyarrow as pa
@@ -357,6 +374,7 @@ MEASURED = {
     'same': (same, [()]),
     'assign by network': (lambda folder, n: assign_many(folder, 'cnn', n), [(70_000,), (1_000_000,), (10_000_000,)]),
     'assign by distortion': (lambda folder, n: assign_many(folder, 'distortion', n), [(20_000,), (100_000,)]),
+    'files': (assign_files, [(20_000,)]),
     'spark': (spark_rate, [(1_000_000,)]),
     'k-means||': (kmeans_on_spark, [(100_000,), (1_000_000,)]),
     'starts': (single_starts, [(100_000,)]),

@@ -505,7 +505,7 @@ PART_NAME = re.compile(r'part-\d{6}\.parquet')
 LEFT_BY_KILLED = re.compile(r'\.part-part-\d{6}\.parquet(\.lock)?')
 
 def assign(
-    model: Path | str, # the folder of a saved model
+    model: Path | str, # the folder of a run of mnist_cluster, or of a saved model
     source: Path | str | list, # folder, zip or tar archive, Parquet, .npy, an image, or a list of such
     out: Path | str, # folder to write to; an earlier one there is replaced
     as_is: bool = False, # the source holds pixels in the form of MNIST, 28 x 28 bytes an image
@@ -745,7 +745,7 @@ def _reach(master):
 
 def assign_on_spark(
     spark, # SparkSession
-    model: Path | str, # the folder of a saved model; Spark brings it to the workers
+    model: Path | str, # as assign; Spark brings it to the workers
     source: Path | str | list, # as assign, where every worker finds it
     out: Path | str, # folder that Spark writes to, which is not there yet
     as_is: bool = False # as assign
