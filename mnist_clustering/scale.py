@@ -986,10 +986,14 @@ def _best_centers(rows, model, k, seed):
     "Start k-means|| again until it is as good as KMeans of the sample: it often leaves two clusters in one."
     from pyspark.ml.clustering import KMeans
     usual = model.clusterer_.inertia_ / (len(model.points_) - k) # of a row; a sample's own centres fit it too well
+    wanted = usual * rows.count()
     fits = []
     for start in range(MOST_STARTS):
-        fits.append(KMeans(k=k, seed=seed + start, initMode='k-means||', maxIter=100).fit(rows))
-        if fits[-1].summary.trainingCost <= 1.01 * usual * rows.count():
+        kmeans = KMeans(k=k, seed=seed + start, initMode='k-means||', maxIter=10)
+        fits.append(kmeans.fit(rows))
+        if fits[-1].summary.trainingCost <= 1.1 * wanted: # or it will not become good
+            fits.append(kmeans.setMaxIter(100).fit(rows))
+        if fits[-1].summary.trainingCost <= 1.01 * wanted:
             break
     best = min(fits, key=lambda fitted: fitted.summary.trainingCost)
     return np.array(best.clusterCenters())
