@@ -215,7 +215,7 @@ def _parts_inside(name, place, as_is, prefix):
 
 def _is_of_engine(name, place):
     "Is this what Spark and others write beside their tables?"
-    if '_temporary' in os.path.dirname(name).split('/'): # what a job that was killed has left
+    if _kind_of(name) == 'parquet' and '_temporary' in os.path.dirname(name).split('/'): # of a job that was killed
         return True
     if not OF_ENGINES.fullmatch(os.path.basename(place)):
         return False
@@ -777,11 +777,12 @@ def assign_on_spark(
     with _silent_on_pandas():
         tables = spark.createDataFrame(rows, 'part string').mapInPandas(assign_parts, schema)
     tables.write.parquet(out)
-    table = spark.read.parquet(_no_pattern(out))
-    counts = table.where('reason is null').groupBy('cluster', 'name').count().collect()
-    left_out = table.where('reason is not null').select('file', 'reason').collect()
-    left_out = pd.DataFrame(left_out, columns=['file', 'reason']).sort_values('file', ignore_index=True)
-    return {(row[0], row[1]): row[2] for row in counts}, left_out
+    written = spark.read.schema(schema).parquet(_no_pattern(out))
+    told = written.selectExpr('cluster', 'name', 'reason', 'if(reason is null, null, file) as file')
+    groups = told.groupBy('cluster', 'name', 'reason', 'file').count().collect()
+    counts = {(cluster, name): n for cluster, name, reason, _, n in groups if reason is None}
+    left_out = [(file, reason) for _, _, reason, file, n in groups if reason is not None for _ in range(n)]
+    return counts, pd.DataFrame(left_out, columns=['file', 'reason']).sort_values('file', ignore_index=True)
 
 def run_on_spark(
     master: str, # as spark_session
@@ -792,7 +793,7 @@ def run_on_spark(
 ) -> dict: # as assign
     "What `assign` does, on a cluster of computers that share the folders `source` and `out`."
     start = perf_counter()
-    _model_for(model, source, out)
+    check_paths(_paths_of(source), out)
     with run_folder(real_folder(out), ASSIGNED) as new:
         with _running_spark(master) as spark:
             from py4j.protocol import Py4JError
@@ -896,6 +897,8 @@ def fit_in_parts(
     "Move the centres of a model to where all images are (MiniBatchKMeans, Sculley, 2010); its names may change."
     centers = _kmeans_of(model, labels).cluster_centers_
     _check_array(images)
+    if len(images) < len(centers):
+        raise ValueError(f'images must be at least {len(centers)}, as many as there are clusters, not {len(images)}')
     kmeans = MiniBatchKMeans(len(centers), init=centers, n_init=1, random_state=model.seed,
                              reassignment_ratio=0) # or a centre leaps away when its cluster is missing in a batch
     places = np.random.default_rng(model.seed).permutation(ceil(len(images) / N_TOGETHER)) * N_TOGETHER
@@ -905,8 +908,8 @@ def fit_in_parts(
         batch = as_stack(np.concatenate([images[place:place + N_TOGETHER] for place in chosen]))
         batch = batch[batch.any(axis=(1, 2))] # a blank one is in no cluster
         if first == 0 and len(batch) < len(centers):
-            raise ValueError(f'images must be at least {len(centers)} that are not blank, as many as there are '
-                             f'clusters, not {len(batch)}')
+            raise ValueError(f'only {counted(len(batch), "image")} of the first {N_IMAGES:,} are not blank, and there '
+                             f'are {len(centers)} clusters')
         if len(batch):
             with uncached(), threadpool_limits(1):
                 kmeans.partial_fit(model.transform(batch))

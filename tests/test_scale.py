@@ -572,10 +572,12 @@ def test_centres_that_do_not_fit_are_refused():
     for bad in (centers[:4], centers[:, :3], np.full_like(centers, np.nan)):
         with pytest.raises(ValueError, match='centers must be'):
             put_centers(model, bad)
-    with pytest.raises(ValueError, match='images must be at least 10 that are not blank, .* not 0'):
+    with pytest.raises(ValueError, match='only 0 images of the first 20,000 are not blank'):
         fit_in_parts(model, np.zeros((30, 28, 28), np.uint8))
     with pytest.raises(ValueError, match='images must be an array'):
         fit_in_parts(model, None)
+    with pytest.raises(ValueError, match='images must be at least 10, as many as there are clusters, not 5'):
+        fit_in_parts(model, train.images[:5])
     for labels in ([1, 2], train.labels[:400]):
         with pytest.raises(ValueError, match='labels must be those of the sample .*: 300, not'):
             put_centers(model, centers + .1, labels)
