@@ -248,7 +248,7 @@ def inertia_of(centers, rows):
 
 
 def kmeans_on_spark(folder, n):
-    "k-means|| against scikit-learn on n rows of 128 numbers."
+    "KMeans on Spark against scikit-learn on n rows of 128 numbers."
     from sklearn.cluster import KMeans
 
     from mnist_clustering import scale
@@ -375,8 +375,8 @@ MEASURED = {
     'assign by network': (lambda folder, n: assign_many(folder, 'cnn', n), [(70_000,), (1_000_000,), (10_000_000,)]),
     'assign by distortion': (lambda folder, n: assign_many(folder, 'distortion', n), [(20_000,), (100_000,)]),
     'files': (assign_files, [(20_000,)]),
-    'spark': (spark_rate, [(1_000_000,)]),
-    'k-means||': (kmeans_on_spark, [(100_000,), (1_000_000,)]),
+    'spark': (spark_rate, [(200_000,), (1_000_000,)]),
+    'kmeans on spark': (kmeans_on_spark, [(100_000,), (1_000_000,)]),
     'starts': (single_starts, [(100_000,)]),
     'fit': (fits, [()])}
 

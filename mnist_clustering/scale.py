@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['NONE', 'WHAT_IS_FOUND', 'N_IMAGES', 'N_FILES', 'MOST_PARTS', 'NO_PIXELS', 'OF_ENGINES', 'ELSEWHERE',
-           'SCHEMA', 'ASSIGNED', 'PART_NAME', 'LEFT_BY_KILLED', 'MASTER', 'N_TOGETHER', 'WHOLE', 'MOST_STARTS',
-           'name_all', 'assign_images', 'write_csv', 'write_parquet', 'Part', 'find_parts', 'read_part', 'assign_part',
+           'SCHEMA', 'ASSIGNED', 'PART_NAME', 'LEFT_BY_KILLED', 'MASTER', 'N_TOGETHER', 'WHOLE', 'name_all',
+           'assign_images', 'write_csv', 'write_parquet', 'Part', 'find_parts', 'read_part', 'assign_part',
            'find_polarity', 'assign', 'spark_session', 'assign_on_spark', 'run_on_spark', 'model_of_worker',
            'put_centers', 'fit_in_parts', 'fit_on_spark', 'stratified_sample']
 
@@ -927,7 +927,7 @@ def fit_on_spark(
     seed: int = 0, # of everything that is random
     n_sample: int = 50_000 # rows that the model keeps, to tell how sure it is of others
 ) -> ClusterModel: # of rows of numbers
-    """KMeans of more rows than one computer holds (k-means||, Bahmani et al., 2012), as a model like any other.
+    """KMeans of more rows than one computer holds, from the centres of a sample, as a model like any other.
 
     ValueError if the table is not made of numbers. A column of labels is left out, and what only folders tell, such as
     `day=1`.
@@ -958,7 +958,7 @@ def fit_on_spark(
             raise ValueError(f'{counted(len(sample), "row")} of {shown(features_path)} have only '
                              f'{counted(n_different, "different row")}, so there are no {k} clusters')
         model = ClusterModel(FunctionTransformer(), 'kmeans', k, seed).fit(sample)
-        centers = _best_centers(rows, model, k, seed)
+        centers = _moved_centers(rows, model.clusterer_.cluster_centers_)
         rows.unpersist()
     except (PySparkException, Py4JError) as error:
         raise ValueError(f'{shown(features_path)} cannot be clustered ({_why(error)}): a table is needed with one '
@@ -983,23 +983,14 @@ def _rows_on_spark(spark, features_path):
                          'other columns: leave out what is no feature, or make fractions of all')
     return VectorAssembler(inputCols=columns, outputCol='features').transform(table).select('features')
 
-MOST_STARTS = 10 # of k-means||
-
-def _best_centers(rows, model, k, seed):
-    "Start k-means|| again until it is as good as KMeans of the sample: it often leaves two clusters in one."
-    from pyspark.ml.clustering import KMeans
-    usual = model.clusterer_.inertia_ / (len(model.points_) - k) # of a row; a sample's own centres fit it too well
-    wanted = usual * rows.count()
-    fits = []
-    for start in range(MOST_STARTS):
-        kmeans = KMeans(k=k, seed=seed + start, initMode='k-means||', maxIter=10)
-        fits.append(kmeans.fit(rows))
-        if fits[-1].summary.trainingCost <= 1.1 * wanted: # or it will not become good
-            fits.append(kmeans.setMaxIter(100).fit(rows))
-        if fits[-1].summary.trainingCost <= 1.01 * wanted:
-            break
-    best = min(fits, key=lambda fitted: fitted.summary.trainingCost)
-    return np.array(best.clusterCenters())
+def _moved_centers(rows, centers):
+    "Where KMeans of all rows moves these centres."
+    from pyspark.mllib.clustering import KMeans, KMeansModel  # pyspark.ml takes no centres to begin with
+    from pyspark.mllib.util import MLUtils
+    vectors = MLUtils.convertVectorColumnsFromML(rows, 'features').rdd.map(lambda row: row[0])
+    start = KMeansModel(list(centers))
+    moved = KMeans.train(vectors, len(centers), maxIterations=100, initialModel=start)
+    return np.array(moved.clusterCenters)
 
 def stratified_sample(
     images: np.ndarray, # (n, 28, 28), perhaps in a file: np.load(file, mmap_mode='r')
