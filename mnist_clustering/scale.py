@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['NONE', 'WHAT_IS_FOUND', 'N_IMAGES', 'N_FILES', 'MOST_PARTS', 'NO_PIXELS', 'OF_ENGINES', 'ELSEWHERE',
-           'SCHEMA', 'ASSIGNED', 'PART_NAME', 'LEFT_BY_KILLED', 'MASTER', 'N_TOGETHER', 'WHOLE', 'name_all',
+           'SCHEMA', 'ASSIGNED', 'PART_NAME', 'LEFT_BY_KILLED', 'PATIENCE', 'MASTER', 'N_TOGETHER', 'WHOLE', 'name_all',
            'assign_images', 'write_csv', 'write_parquet', 'Part', 'find_parts', 'read_part', 'assign_part',
            'find_polarity', 'assign', 'spark_session', 'assign_on_spark', 'run_on_spark', 'model_of_worker',
            'put_centers', 'fit_in_parts', 'fit_on_spark', 'stratified_sample']
@@ -25,7 +25,7 @@ from functools import lru_cache
 from itertools import chain, islice
 from math import ceil
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import NamedTuple
 from zipfile import ZipFile
 
@@ -690,6 +690,7 @@ def _silent_on_pandas():
         warnings.filterwarnings('ignore', 'PySpark does not yet fully support pandas')
         yield
 
+PATIENCE = 15 # seconds, for a master to answer
 MASTER = re.compile(r'local(\[(\*|[1-9]\d*)(,\d+)?\])?|spark://[^/]+:\d+|yarn|k8s://.+') # which Spark knows
 
 def spark_session(
@@ -732,16 +733,19 @@ def spark_session(
     return spark
 
 def _reach(master):
-    "RuntimeError if nothing answers there; Spark itself would try for more than a minute, without a word."
-    failed = None
-    for place in master.removeprefix('spark://').split(','): # the second one stands by
-        host, _, port = place.rpartition(':')
-        try:
-            socket.create_connection((host.strip('[]'), int(port)), timeout=10).close()
-            return
-        except (OSError, OverflowError, UnicodeError) as error:
-            failed = error
-    raise RuntimeError(f'no Spark answers at {shown(master)} ({failed}): start its master, or give another one')
+    "RuntimeError if nothing answers there in time; Spark itself would try for more than a minute."
+    last = perf_counter() + PATIENCE
+    while True:
+        for place in master.removeprefix('spark://').split(','): # the second one stands by
+            host, _, port = place.rpartition(':')
+            try:
+                socket.create_connection((host.strip('[]'), int(port)), timeout=PATIENCE).close()
+                return
+            except (OSError, OverflowError, UnicodeError) as error:
+                if perf_counter() > last:
+                    raise RuntimeError(f'no Spark answers at {shown(master)} ({error}): start its master, or give '
+                                       'another one') from error
+        sleep(1) # it may just be starting
 
 def assign_on_spark(
     spark, # SparkSession
