@@ -279,7 +279,6 @@ def draw_dendrogram(
     return plot_dendrogram(clusterer.linkage_, images[:clusterer.n_leaves_], clusterer.n_clusters_, ax=ax)
 
 # %% ../nbs/06_agglomerative.ipynb #4292c302
-#| eval: false
 CLUSTERERS['ward'] = Clusterer(
     make=lambda n, n_clusters='auto', seed=0: Ward(n_clusters),
     title='Ward',

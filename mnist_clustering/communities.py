@@ -385,7 +385,6 @@ def loosest_clusters(
     return loosest.sort_values('inertia', ascending=False, kind='stable', ignore_index=True)
 
 # %% ../nbs/07b_communities.ipynb #ac23b4a5
-#| eval: false
 CLUSTERERS['louvain'] = Clusterer(
     make=lambda n, n_clusters='auto', seed=0: AutoLouvain(seed=seed),
     title='Louvain',

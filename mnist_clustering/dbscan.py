@@ -724,7 +724,6 @@ def make_hdbscan(
     return RescaledHDBSCAN(min_cluster_size)
 
 # %% ../nbs/05_dbscan.ipynb #4585a1e1
-#| eval: false
 CLUSTERERS['dbscan'] = Clusterer(
     make=lambda n, n_clusters='auto', seed=0, eps='auto', min_samples='auto': AutoDBSCAN(eps, min_samples),
     title='DBSCAN',

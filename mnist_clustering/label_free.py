@@ -160,7 +160,6 @@ class LabelFreeFeatures(SeventhLayer):
         return shares
 
 # %% ../nbs/09_label_free.ipynb #9b74275a
-#| eval: false
 FEATURES['label_free'] = Features(
     make=lambda seed=0, fresh=False, network='fast', method='communities': LabelFreeFeatures(
         network, seed, fresh, method),

@@ -447,7 +447,6 @@ class DistortionFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Map
         return tags
 
 # %% ../nbs/08_shapes.ipynb #1858d5ef
-#| eval: false
 FEATURES['distortion'] = Features(
     make=lambda seed=0, fresh=False, n_neighbors='auto', warp=2, n_components='auto': DistortionFeatures(
         n_neighbors, warp, n_components, seed, fresh),
