@@ -457,6 +457,7 @@ def seventh_layer(
 ) -> np.ndarray: # (n, 128) float32, none negative
     "The 128 numbers before the last layer (in the original network, the output of its 7th layer)."
     check_memory(7_500 * len(images), f'Reading {len(images):,} images with a network') # measured: 7.0 to 7.3 kB each
+    refuse_forked('TensorFlow') # a reader from before the fork would wait for its threads for ever
     pixels = deskew(images)[..., np.newaxis]
     with threadpool_limits(1): # another number of threads would give other last digits
         return read_in_parts(_reader(network, tuple((weight.shape, weight.tobytes()) for weight in weights)), pixels)
