@@ -760,7 +760,7 @@ def test_out_may_lie_in_the_home_folder_and_not_in_the_source(model, tmp_path, m
     assert len(labels(tmp_path / 'out')) == 20
     with pytest.raises(ValueError, match='lies inside'):
         assign(model, tmp_path / 'scans', '~/scans/out', True)
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match='/ cannot be replaced as a whole'):
         assign(model, tmp_path / 'scans', '/', True)
 
 
